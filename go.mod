@@ -1,0 +1,3 @@
+module nexus.internal
+
+go 1.26.8

@@ -1,0 +1,175 @@
+// Package abi is the contract between the Nexus kernel and its processes:
+// system-call numbers, register layouts, error numbers, limits and the memory
+// layout of a process. Both sides import it, and it imports nothing, so the two
+// cannot disagree.
+//
+// # Registers
+//
+// A system call is an ECALL from U-mode with its number in a7. Arguments are in
+// a0 to a6 and s10, results in a0 to a7. Messages of up to [MaxInline] bytes
+// travel in the eight payload registers s2 to s9. The kernel preserves ra, sp,
+// gp, tp and s11 (Go's g). Every other register is zero afterwards, so that no
+// call leaks what another process or the kernel computed. A call that fails
+// returns a negative [Errno] in a0.
+//
+// Times are nanoseconds since power-on as int64; as a deadline, 0 means none.
+package abi
+
+// Version is stamped into images and start pages. A kernel refuses programs of
+// another version, because nothing here is negotiated at run time.
+const Version = 1
+
+// Errno is an error number as it appears, negated, in a0.
+type Errno int64
+
+// The refusals of the kernel. Each cause has a number of its own.
+const (
+	OK           Errno = 0
+	EPERM        Errno = 1  // the capability lacks the right that the call needs
+	EBADF        Errno = 2  // no such handle, or a stale one
+	EKIND        Errno = 3  // the handle names an object of another kind
+	EINVAL       Errno = 4  // an argument is out of its range
+	EFAULT       Errno = 5  // a pointer does not name accessible memory of the caller
+	ENOSYS       Errno = 6  // no such system call
+	ENOMEM       Errno = 7  // the caller's frame budget is spent
+	ENOSPC       Errno = 8  // a table or quota of the caller is full
+	EAGAIN       Errno = 9  // the queue is full; nothing was sent
+	EMSGSIZE     Errno = 10 // the message is larger than the receiver's buffer or the limit
+	ETIMEDOUT    Errno = 11 // the deadline passed
+	ECLOSED      Errno = 12 // the peer died or the endpoint was closed
+	ECANCELED    Errno = 13 // the caller gave the call up
+	EEXIST       Errno = 14 // a live process has this service id
+	EOVERLAP     Errno = 15 // the address range is already mapped
+	EWX          Errno = 16 // a mapping may not be writable and executable
+	EELF         Errno = 17 // the program is not an ELF that the loader accepts
+	EBUSY        Errno = 18 // the object is in use in a way that excludes the call
+	ENOENT       Errno = 19 // nothing there: no call outstanding, no such child
+	EPEERNOSPACE Errno = 20 // the receiver has no free capability slot
+)
+
+// Limits of the ABI.
+const (
+	MaxInline    = 64       // bytes of a message in registers
+	MaxMessage   = 8 << 10  // bytes of a message that the kernel copies; more goes in a VMO
+	MaxName      = 32       // bytes of a service name
+	MaxSpawnCaps = 16       // capabilities handed over at spawn
+	MaxBootData  = 16 << 10 // bytes of arguments, environment and boot data at spawn
+	PageSize     = 4096
+)
+
+// Handle names a capability in the table of the process that uses it: slot
+// index in the low 32 bits, generation of the slot in the bits above, and in
+// bit 62 whether it is a reply right, which lives in a table of its own. Zero is
+// never valid. A handle of a closed capability is stale for ever.
+type Handle uint64
+
+// ReplyBit marks a handle as a one-shot reply right.
+const ReplyBit Handle = 1 << 62
+
+// BootHandle returns the handle of the i-th capability given at spawn: a new
+// process finds them in the order in which its parent listed them.
+func BootHandle(i int) Handle { return Handle(1)<<32 | Handle(i+1) }
+
+// Rights of a capability. They only ever shrink.
+type Rights uint32
+
+// The rights, and the kinds they apply to.
+const (
+	RightSend   Rights = 1 << iota // endpoint: call and send
+	RightRecv                      // endpoint: receive; never copied, so an endpoint has one server
+	RightSignal                    // notification: set bits
+	RightWait                      // notification: receive its bits as events
+	RightRead                      // VMO: map readable, read; process: query
+	RightWrite                     // VMO: map writable, write; console: write
+	RightExec                      // VMO: map executable
+	RightManage                    // process: kill, give memory; spawn: create processes; timer: set
+	RightGrant                     // any kind: copy, and move in a message
+)
+
+// AllRights is every right there is.
+const AllRights = RightGrant<<1 - 1
+
+// Kind of a capability.
+type Kind uint8
+
+// The kinds. A kind is never reused for another.
+const (
+	KindNone Kind = iota
+	KindEndpoint
+	KindNotification
+	KindVMO
+	KindProcess
+	KindSpawn
+	KindTimer
+	KindConsole
+	KindReply
+	KindCount // number of kinds
+)
+
+// Flags in a1. CALL, SEND and REPLY take the length of the message in the low
+// 32 bits of a1 and flags in the bits above; WAIT takes only flags.
+const (
+	// FlagNoWait returns at once instead of waiting for an event.
+	FlagNoWait = 1 << 32
+)
+
+// MetaLen is the part of a meta word that holds the length.
+const MetaLen = 1<<32 - 1
+
+// Event kinds, in a0 of WAIT, and of CALL and REPLY unless FlagNoWait is given.
+const (
+	EventNone    = 0 // the deadline of the wait passed, or FlagNoWait found nothing
+	EventReply   = 1 // an outstanding call ended: a1 cookie, a2 Errno (0 = replied), a5 length, a6 moved capability
+	EventRequest = 2 // a1 cookie of the accept, a2 badge, a3 sender service id, a4 reply right (0: one-way send), a5 length | sender pid<<32, a6 moved capability, a7 deadline
+	EventNotify  = 3 // a1 key of the notification, a2 the bits, which are now clear
+	EventCancel  = 4 // the caller of a request gave up: a1 cookie of the accept, a4 reply right, now dead
+)
+
+// Exit statuses that the kernel itself gives a process.
+const (
+	ExitKilled = -1 // by PROCESS_KILL
+	ExitFault  = -2 // by an exception without a handler
+	ExitNoMem  = -3 // a demand-zero page could not be had within the budget
+)
+
+// Memory layout of a process. Everything below UserBase belongs to the kernel.
+const (
+	UserBase  = 1 << 32        // lowest user address
+	ImageBase = UserBase       // programs are linked into ImageBase .. MapBase
+	MapBase   = 0x08_0000_0000 // VMOs that the kernel places; 32 GiB
+	MapEnd    = 0x10_0000_0000 // end of that area
+	HeapBase  = 0x10_0000_0000 // demand-zero heap, as long as the frame budget
+	HeapEnd   = 0x30_0000_0000 // no heap reaches this
+	StackTop  = 0x3e_0000_0000 // initial stack pointer; the stack grows down from here
+	StackSize = 128 << 10      // bytes; the page below is a guard
+	StartPage = 0x3f_0000_0000 // start information, read-only
+	UserEnd   = 0x3f_ffff_f000 // first address past user space
+)
+
+// StartMagic begins every start page: "NXSTART1", little-endian.
+const StartMagic = 0x315452415453584e
+
+// Start is the start page as the kernel lays it out, little-endian. Its address
+// is in a0 at the entry of a process; sp is StackTop. Pointers are addresses in
+// the process; strings are NUL-terminated.
+type Start struct {
+	Magic     uint64
+	Version   uint64
+	PID       uint64
+	ServiceID uint64
+	HeapStart uint64 // demand-zero memory, HeapStart <= HeapEnd, page aligned
+	HeapEnd   uint64
+	TickNS    uint64 // nanoseconds per tick of the time CSR
+	WallNS    int64  // wall clock at time CSR 0 in ns since 1970; 0 if unknown
+	ArgsPtr   uint64 // Argc strings
+	Argc      uint64
+	EnvPtr    uint64 // Envc strings "key=value"
+	Envc      uint64
+	DataPtr   uint64 // boot data: bytes that the parent chose, opaque to the kernel
+	DataLen   uint64
+	FilesPtr  uint64 // read-only initial files (a VMO mapped by the parent's wish), 0 if none
+	FilesLen  uint64
+	Console   uint64   // handle of the console for fd 1 and 2, 0 if none
+	NumCaps   uint64   // capabilities given at spawn: BootHandle(0) .. BootHandle(NumCaps-1)
+	Seed      [32]byte // entropy for the process's own generator; all zero is never valid
+}

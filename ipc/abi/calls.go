@@ -1,0 +1,114 @@
+package abi
+
+// System-call numbers, in a7.
+const (
+	SysNop = iota
+	SysExit
+	SysYield
+	SysWait
+	SysCall
+	SysReply
+	SysSend
+	SysCancel
+	SysNotify
+	SysEndpointCreate
+	SysNotificationCreate
+	SysTimerCreate
+	SysTimerSet
+	SysCapCopy
+	SysCapClose
+	SysCapRevoke
+	SysCapInfo
+	SysVMOCreate
+	SysVMOMap
+	SysUnmap
+	SysVMORead
+	SysVMOWrite
+	SysSpawn
+	SysProcessKill
+	SysProcessInfo
+	SysProcessWatch
+	SysConsoleWrite
+	SysFaultHandler
+	SysFaultDone
+	SysSystemInfo
+	SysCount // number of system calls
+)
+
+// CallDoc describes one system call. The reference in docs/syscalls.md is
+// generated from [Calls].
+type CallDoc struct {
+	Number  int
+	Name    string
+	Args    string
+	Returns string
+	Errors  []Errno
+	Doc     string
+}
+
+// Calls is the table of all system calls, in the order of their numbers.
+var Calls = [...]CallDoc{
+	{SysNop, "nop", "", "0", nil, "Does nothing: the floor of the cost of a system call."},
+	{SysExit, "exit", "a0 status", "does not return", nil, "Ends the process. Its memory, capabilities and queues return to their pools; calls that it had taken end for their callers with ECLOSED."},
+	{SysYield, "yield", "", "0", nil, "Lets another runnable process of the same class run."},
+	{SysWait, "wait", "a1 flags, a2 accept: endpoint or 0, a3 deadline, a6 receive buffer of MaxMessage bytes, s10 cookie of the accept", "an event", []Errno{EBADF, EKIND, EPERM, EFAULT},
+		"Waits for the next event of the process: an ended call, a request on an armed endpoint, a notification, a cancellation. A non-zero accept arms that endpoint for one request; it stays armed until the request has been delivered."},
+	{SysCall, "call", "a0 endpoint, a1 length and flags, a2 cookie, a3 deadline of the call, a4 capability to move or 0, a5 message if longer than MaxInline, a6 reply buffer of MaxMessage bytes or 0, s2-s9 message up to MaxInline, s10 deadline of the wait", "an event; 0 with FlagNoWait", []Errno{EBADF, EKIND, EPERM, EFAULT, EMSGSIZE, EAGAIN, ENOSPC, ECLOSED, EINVAL},
+		"Sends a request and waits for the next event of the process, normally its reply. The kernel matches replies to calls by the cookie, which the caller chooses and must not reuse while the call is outstanding. A message in memory must stay unchanged until the event."},
+	{SysReply, "reply", "a0 reply right, a1 length and flags, a2 accept: endpoint or 0, a3 deadline of the wait, a4 capability to move or 0, a5 message if longer than MaxInline, a6 receive buffer, s2-s9 message up to MaxInline, s10 cookie of the accept", "an event; 0 with FlagNoWait", []Errno{EBADF, EKIND, EPERM, EFAULT, EMSGSIZE, EPEERNOSPACE, ENOENT},
+		"Answers a request and waits like wait. ENOENT: the caller is gone or gave up; the reply is dropped and the right is spent. After any other error the right is still good."},
+	{SysSend, "send", "a0 endpoint, a1 length <= MaxInline, a4 capability to move or 0, s2-s9 message", "0", []Errno{EBADF, EKIND, EPERM, EMSGSIZE, EAGAIN, ECLOSED, EINVAL},
+		"Queues a one-way message without waiting. A full queue refuses it."},
+	{SysCancel, "cancel", "a2 cookie", "0", []Errno{ENOENT}, "Gives up an outstanding call. Its event is a reply with ECANCELED; a server that had taken it gets a cancel event."},
+	{SysNotify, "notify", "a0 notification, a1 bits", "0", []Errno{EBADF, EKIND, EPERM, ECLOSED}, "Sets bits of a notification, waking its process."},
+	{SysEndpointCreate, "endpoint_create", "a0 depth 1..256, a1 longest message 0..MaxMessage", "handle", []Errno{EINVAL, ENOSPC}, "Creates an endpoint with all rights that the caller serves."},
+	{SysNotificationCreate, "notification_create", "a0 key", "handle", []Errno{ENOSPC}, "Creates a notification whose bits are delivered to the caller as events with this key."},
+	{SysTimerCreate, "timer_create", "a0 notification, a1 bits", "handle", []Errno{EBADF, EKIND, EPERM, ENOSPC, EINVAL}, "Creates a timer that sets the bits when it fires."},
+	{SysTimerSet, "timer_set", "a0 timer, a1 deadline or 0", "0", []Errno{EBADF, EKIND, EPERM}, "Arms the timer for one firing; 0 disarms it."},
+	{SysCapCopy, "cap_copy", "a0 handle, a1 rights, a2 badge or 0", "handle", []Errno{EBADF, EPERM, EINVAL, ENOSPC}, "Derives a capability with a subset of the rights. An endpoint capability without a badge may be given one; a badge cannot be changed."},
+	{SysCapClose, "cap_close", "a0 handle", "0", []Errno{EBADF}, "Drops a capability. What was derived from it stays valid under its parent. Closing the last capability to an object ends the object; closing a receive right closes the endpoint."},
+	{SysCapRevoke, "cap_revoke", "a0 handle", "number of capabilities revoked", []Errno{EBADF}, "Removes every capability derived from this one, directly or not, in every process."},
+	{SysCapInfo, "cap_info", "a0 handle", "a0 kind, a1 rights, a2 badge, a3 size of a VMO in bytes", []Errno{EBADF}, "Tells what a handle names."},
+	{SysVMOCreate, "vmo_create", "a0 bytes", "handle", []Errno{EINVAL, ENOMEM, ENOSPC}, "Creates a memory object of zeroed pages, charged to the caller."},
+	{SysVMOMap, "vmo_map", "a0 VMO, a1 address or 0, a2 offset, a3 length, a4 rights to map with", "address", []Errno{EBADF, EKIND, EPERM, EINVAL, EWX, EOVERLAP, ENOMEM, ENOSPC}, "Maps part of a VMO into the caller."},
+	{SysUnmap, "unmap", "a0 address, a1 length", "0", []Errno{EINVAL, ENOENT}, "Removes one mapping made by vmo_map."},
+	{SysVMORead, "vmo_read", "a0 VMO, a1 offset, a2 buffer, a3 length", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, EFAULT}, "Copies out of a VMO."},
+	{SysVMOWrite, "vmo_write", "a0 VMO, a1 offset, a2 buffer, a3 length", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, EFAULT}, "Copies into a VMO."},
+	{SysSpawn, "spawn", "a0 spawn capability, a1 *SpawnSpec", "a0 process handle, a1 pid", []Errno{EBADF, EKIND, EPERM, EFAULT, EINVAL, EELF, EWX, EEXIST, ENOMEM, ENOSPC}, "Creates a process from an ELF in a VMO. On an error nothing remains."},
+	{SysProcessKill, "process_kill", "a0 process", "0", []Errno{EBADF, EKIND, EPERM, ENOENT}, "Ends a process with ExitKilled."},
+	{SysProcessInfo, "process_info", "a0 process, or 0 for the caller", "a0 1 if it lives, a1 exit status, a2 pid, a3 frames used, a4 frame budget, a5 scause, a6 pc, a7 address of the fault that ended it", []Errno{EBADF, EKIND, EPERM}, "Tells the state of a process."},
+	{SysProcessWatch, "process_watch", "a0 process, a1 notification, a2 bits", "0", []Errno{EBADF, EKIND, EPERM, EBUSY, EINVAL}, "Sets the bits when the process ends; at once if it has. A process has one watcher."},
+	{SysConsoleWrite, "console_write", "a0 console, a1 buffer, a2 length", "bytes written", []Errno{EBADF, EKIND, EPERM, EFAULT, EINVAL}, "Writes to the console, at most MaxMessage bytes, in one piece."},
+	{SysFaultHandler, "fault_handler", "a0 address, 0 removes it", "0", []Errno{EINVAL}, "Sets where the process continues after an exception, with a0 scause, a1 stval, a2 pc and all other registers as they were. A second exception before fault_done ends the process."},
+	{SysFaultDone, "fault_done", "", "0", nil, "Says that the fault handler has saved what it was given."},
+	{SysSystemInfo, "system_info", "a0 spawn capability", "a0 frames in all, a1 free, a2 unreserved, a3 live processes, a4 capabilities in use, a5 calls in use, a6 context switches, a7 replies dropped", []Errno{EBADF, EKIND, EPERM}, "Counts what is in use in the whole system."},
+}
+
+// SpawnSpec is the argument of spawn, in the caller's memory, little-endian.
+type SpawnSpec struct {
+	NamePtr  uint64 // service name, 1..MaxName bytes
+	NameLen  uint64
+	ELF      Handle // VMO with RightRead and RightExec
+	ELFOff   uint64 // page aligned
+	ELFLen   uint64
+	Frames   uint64 // budget, reserved as a whole
+	BootPtr  uint64 // ArgsLen + EnvLen + DataLen bytes, at most MaxBootData
+	Argc     uint64 // number of NUL-terminated strings in the first ArgsLen bytes
+	ArgsLen  uint64
+	Envc     uint64 // the same for the EnvLen bytes behind them
+	EnvLen   uint64
+	DataLen  uint64 // boot data behind those
+	Files    Handle // VMO to map read-only as initial files, or 0; needs RightRead
+	FilesLen uint64
+	Console  uint64 // 1 + index in Caps of the console for fd 1 and 2, or 0
+	NumCaps  uint64 // 0..MaxSpawnCaps
+	Caps     [MaxSpawnCaps]SpawnCap
+}
+
+// SpawnCap is a capability that a parent derives for its child.
+type SpawnCap struct {
+	Handle Handle // needs RightGrant
+	Rights Rights
+	_      uint32
+	Badge  uint64
+}
