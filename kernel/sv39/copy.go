@@ -1,0 +1,104 @@
+package sv39
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/mem"
+)
+
+// What a leaf must have for the kernel to read or write it for a process.
+// Writable leaves are readable too.
+const (
+	needRead  = V | U | R
+	needWrite = V | U | W
+)
+
+// CopyIn fills dst from the memory of s at va. It reports false, with dst in any
+// state, unless the whole range is readable user memory. An empty copy always
+// succeeds.
+func (s *Space) CopyIn(dst []byte, va uint64) bool {
+	if !userRange(va, uint64(len(dst))) {
+		return false
+	}
+	for len(dst) > 0 {
+		pa, ok := s.translate(va, needRead)
+		if !ok {
+			return false
+		}
+		n := min(len(dst), toPageEnd(va))
+		copy(dst, mem.Bytes(pa, n))
+		dst = dst[n:]
+		va += uint64(n)
+	}
+	return true
+}
+
+// CopyOut writes src to the memory of s at va. It reports false unless the whole
+// range is writable user memory; then the pages before the first bad one may
+// have been written. An empty copy always succeeds.
+func (s *Space) CopyOut(va uint64, src []byte) bool {
+	if !userRange(va, uint64(len(src))) {
+		return false
+	}
+	for len(src) > 0 {
+		pa, ok := s.translate(va, needWrite)
+		if !ok {
+			return false
+		}
+		n := min(len(src), toPageEnd(va))
+		copy(mem.Bytes(pa, n), src)
+		src = src[n:]
+		va += uint64(n)
+	}
+	return true
+}
+
+// CopyAcross copies n bytes from srcVA in src to dstVA in dst, once. It reports
+// false, possibly after it wrote a prefix, unless all of the source is readable
+// and all of the destination writable user memory. If the two share memory and
+// overlap, what is in the overlap afterwards is not defined. An empty copy
+// always succeeds; a negative n never does.
+func CopyAcross(dst *Space, dstVA uint64, src *Space, srcVA uint64, n int) bool {
+	if n < 0 || !userRange(dstVA, uint64(n)) || !userRange(srcVA, uint64(n)) {
+		return false
+	}
+	for n > 0 {
+		from, ok := src.translate(srcVA, needRead)
+		if !ok {
+			return false
+		}
+		to, ok := dst.translate(dstVA, needWrite)
+		if !ok {
+			return false
+		}
+		k := min(n, toPageEnd(srcVA), toPageEnd(dstVA))
+		mem.Copy(to, from, k)
+		srcVA += uint64(k)
+		dstVA += uint64(k)
+		n -= k
+	}
+	return true
+}
+
+// userRange reports whether n bytes from va on are user addresses. It cannot
+// overflow: the second comparison is only reached with va in range.
+func userRange(va, n uint64) bool {
+	return n == 0 || va >= abi.UserBase && va < abi.UserEnd && n <= abi.UserEnd-va
+}
+
+func toPageEnd(va uint64) int { return int(pageSize - va%pageSize) }
+
+// translate returns where the user address va is in physical memory if its leaf
+// has the bits in need. A page that is not present is resolved first.
+func (s *Space) translate(va uint64, need PTE) (mem.PA, bool) {
+	e := s.leaf(va)
+	if e == 0 {
+		if s.Resolve == nil || !s.Resolve(s, va, need&W != 0) {
+			return 0, false
+		}
+		e = s.leaf(va)
+	}
+	if e&need != need {
+		return 0, false
+	}
+	return e.Addr() + mem.PA(va%pageSize), true
+}

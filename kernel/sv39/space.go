@@ -1,0 +1,259 @@
+package sv39
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/mem"
+)
+
+// Root entries: the first belong to the kernel, those up to userEntries can hold
+// user tables, the rest is the upper half of the address space, always empty.
+const (
+	kernelEntries = abi.UserBase / gigaPage
+	userEntries   = (abi.UserEnd-1)/gigaPage + 1
+
+	maxPA mem.PA = 1 << 56 // first address beyond the 44-bit frame numbers
+)
+
+// Space is the address space of a process. All methods but [Space.Destroy] need
+// a space made by [NewSpace]. A Space may be copied; the tables are the same.
+type Space struct {
+	Root mem.PA       // root table, for satp; 0 once destroyed
+	Acct *mem.Account // pays for tables and owned frames
+
+	// Resolve, if not nil, is asked by the copy methods for a page that is not
+	// present: it maps the page of va, if the process has a right to one, and
+	// reports whether it did. It must not allocate and must not remove mappings
+	// of any space.
+	Resolve func(s *Space, va uint64, write bool) bool
+}
+
+// NewSpace makes an empty space that shares the kernel's mappings below
+// abi.UserBase. It charges one frame to acct and returns ENOMEM if there is
+// none.
+func NewSpace(pool *mem.Pool, acct *mem.Account, kernelRoot mem.PA) (Space, abi.Errno) {
+	root, ok := pool.Take(acct)
+	if !ok {
+		return Space{}, abi.ENOMEM
+	}
+	t := mem.Words(root)
+	clear(t[:])
+	copy(t[:kernelEntries], mem.Words(kernelRoot)[:kernelEntries])
+	return Space{Root: root, Acct: acct}, abi.OK
+}
+
+// Map maps the page at va to the frame at pa, which stays the property of
+// whoever has it. perm needs U and R or X.
+//
+// It refuses with EWX a mapping that is writable and executable, with EINVAL an
+// unaligned or out-of-range address or any other perm, with EOVERLAP a page that
+// is mapped, with ENOMEM if the account cannot pay for a table. After a refusal
+// no page is mapped; a table may have been added, which is charged and of use to
+// the next Map.
+func (s *Space) Map(pool *mem.Pool, va uint64, pa mem.PA, perm Perm) abi.Errno {
+	return s.enter(pool, va, pa, perm, 0)
+}
+
+// MapOwned is [Space.Map] for a frame that was taken with the account of s and
+// now belongs to s: it is given back when the page is unmapped or s destroyed.
+// After a refusal the frame still belongs to the caller.
+func (s *Space) MapOwned(pool *mem.Pool, va uint64, pa mem.PA, perm Perm) abi.Errno {
+	return s.enter(pool, va, pa, perm, Owned)
+}
+
+func (s *Space) enter(pool *mem.Pool, va uint64, pa mem.PA, perm Perm, owned PTE) abi.Errno {
+	if errno := checkPerm(perm, userPerms); errno != abi.OK {
+		return errno
+	}
+	if (va|uint64(pa))%pageSize != 0 || va-abi.UserBase >= abi.UserEnd-abi.UserBase || pa >= maxPA {
+		return abi.EINVAL
+	}
+	e2 := &mem.Words(s.Root)[index2(va)]
+	if *e2 == 0 && !s.grow(pool, e2) {
+		return abi.ENOMEM
+	}
+	e1 := &mem.Words(PTE(*e2).Addr())[index1(va)]
+	if *e1 == 0 && !s.grow(pool, e1) {
+		return abi.ENOMEM
+	}
+	e0 := &mem.Words(PTE(*e1).Addr())[index0(va)]
+	if *e0 != 0 {
+		return abi.EOVERLAP
+	}
+	*e0 = uint64(leaf(pa, perm) | owned)
+	return abi.OK
+}
+
+// checkPerm holds perm against a set of allowed ones.
+func checkPerm(perm Perm, allowed uint32) abi.Errno {
+	if perm&(W|X) == W|X {
+		return abi.EWX
+	}
+	if allowed>>perm&1 == 0 {
+		return abi.EINVAL
+	}
+	return abi.OK
+}
+
+// grow hangs an empty table into the empty entry e.
+//
+//go:noinline
+func (s *Space) grow(pool *mem.Pool, e *uint64) bool {
+	pa, ok := pool.Take(s.Acct)
+	if !ok {
+		return false
+	}
+	mem.Zero(pa)
+	*e = uint64(table(pa))
+	return true
+}
+
+// Lookup returns the leaf that maps va, or 0 if there is none or va is not a
+// user address.
+func (s *Space) Lookup(va uint64) PTE {
+	if va-abi.UserBase >= abi.UserEnd-abi.UserBase {
+		return 0
+	}
+	return s.leaf(va)
+}
+
+// leaf is Lookup for a user address.
+func (s *Space) leaf(va uint64) PTE {
+	e := PTE(mem.Words(s.Root)[index2(va)])
+	if e == 0 {
+		return 0
+	}
+	e = PTE(mem.Words(e.Addr())[index1(va)])
+	if e == 0 {
+		return 0
+	}
+	return PTE(mem.Words(e.Addr())[index0(va)])
+}
+
+// next finds the first mapped page from va up to end, both page aligned user
+// addresses. It returns the entry of that page and its address, or nil. Holes
+// cost one step for each missing table, not for each page.
+func (s *Space) next(va, end uint64) (*uint64, uint64) {
+	for va < end {
+		e := PTE(mem.Words(s.Root)[index2(va)])
+		if e == 0 {
+			va = va&^(gigaPage-1) + gigaPage
+			continue
+		}
+		e = PTE(mem.Words(e.Addr())[index1(va)])
+		if e == 0 {
+			va = va&^(megaPage-1) + megaPage
+			continue
+		}
+		t := mem.Words(e.Addr())
+		for i := index0(va); i < entries && va < end; i++ {
+			if t[i] != 0 {
+				return &t[i], va
+			}
+			va += pageSize
+		}
+	}
+	return nil, 0
+}
+
+// pages returns the end of n pages from va on, if that is a range of whole user
+// pages.
+func pages(va uint64, n int) (end uint64, ok bool) {
+	if va%pageSize != 0 || va < abi.UserBase || va > abi.UserEnd ||
+		n < 0 || uint64(n) > (abi.UserEnd-va)/pageSize {
+		return 0, false
+	}
+	return va + uint64(n)*pageSize, true
+}
+
+// Unmap removes whatever is mapped in the n pages from va on and returns how
+// many pages that was. Owned frames go back to the pool, so the caller must
+// fence before it takes frames for anyone else. Tables stay for later use. A
+// range that is not whole pages of user space has nothing mapped.
+func (s *Space) Unmap(pool *mem.Pool, va uint64, n int) int {
+	end, ok := pages(va, n)
+	if !ok {
+		return 0
+	}
+	removed := 0
+	for e, at := s.next(va, end); e != nil; e, at = s.next(at+pageSize, end) {
+		if *e&Owned != 0 {
+			pool.Give(s.Acct, PTE(*e).Addr())
+		}
+		*e = 0
+		removed++
+	}
+	return removed
+}
+
+// Protect sets what the pages mapped in the n pages from va on allow. Pages that
+// are not mapped stay so. It refuses perm like [Space.Map] and, with EINVAL, a
+// range that is not whole pages of user space; then nothing has changed.
+func (s *Space) Protect(va uint64, n int, perm Perm) abi.Errno {
+	if errno := checkPerm(perm, userPerms); errno != abi.OK {
+		return errno
+	}
+	end, ok := pages(va, n)
+	if !ok {
+		return abi.EINVAL
+	}
+	for e, at := s.next(va, end); e != nil; e, at = s.next(at+pageSize, end) {
+		old := PTE(*e)
+		*e = uint64(leaf(old.Addr(), perm) | old&Owned)
+	}
+	return abi.OK
+}
+
+// Destroy gives every owned frame and every table back to the pool and clears
+// Root. No hart may use the space any more, and none may have its entries in the
+// TLB when the frames are taken again. The kernel's tables and frames of others
+// are not touched. Destroying a destroyed space does nothing.
+func (s *Space) Destroy(pool *mem.Pool) {
+	if s.Root == 0 {
+		return
+	}
+	root := mem.Words(s.Root)
+	for _, e2 := range root[kernelEntries:userEntries] {
+		if e2 == 0 {
+			continue
+		}
+		table1 := PTE(e2).Addr()
+		lines := mem.Lines(table1)
+		for i := range lines {
+			line := &lines[i]
+			if empty(line) {
+				continue
+			}
+			for _, e1 := range line {
+				if e1 != 0 {
+					s.destroyLeaves(pool, PTE(e1).Addr())
+				}
+			}
+		}
+		pool.Give(s.Acct, table1)
+	}
+	pool.Give(s.Acct, s.Root)
+	s.Root = 0
+}
+
+// destroyLeaves gives back the table of level 0 at pa and what its leaves own.
+func (s *Space) destroyLeaves(pool *mem.Pool, pa mem.PA) {
+	lines := mem.Lines(pa)
+	for i := range lines {
+		line := &lines[i]
+		if empty(line) {
+			continue
+		}
+		for _, e := range line {
+			if e&Owned != 0 {
+				pool.Give(s.Acct, PTE(e).Addr())
+			}
+		}
+	}
+	pool.Give(s.Acct, pa)
+}
+
+// empty reports whether nothing is in a line of a table. Most tables are sparse,
+// and this makes looking through one three times cheaper.
+func empty(l *[8]uint64) bool {
+	return l[0]|l[1]|l[2]|l[3]|l[4]|l[5]|l[6]|l[7] == 0
+}
