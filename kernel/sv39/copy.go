@@ -16,7 +16,7 @@ const (
 // state, unless the whole range is readable user memory. An empty copy always
 // succeeds.
 func (s *Space) CopyIn(dst []byte, va uint64) bool {
-	if !userRange(va, uint64(len(dst))) {
+	if !UserRange(va, uint64(len(dst))) {
 		return false
 	}
 	for len(dst) > 0 {
@@ -36,7 +36,7 @@ func (s *Space) CopyIn(dst []byte, va uint64) bool {
 // range is writable user memory; then the pages before the first bad one may
 // have been written. An empty copy always succeeds.
 func (s *Space) CopyOut(va uint64, src []byte) bool {
-	if !userRange(va, uint64(len(src))) {
+	if !UserRange(va, uint64(len(src))) {
 		return false
 	}
 	for len(src) > 0 {
@@ -58,7 +58,7 @@ func (s *Space) CopyOut(va uint64, src []byte) bool {
 // overlap, what is in the overlap afterwards is not defined. An empty copy
 // always succeeds; a negative n never does.
 func CopyAcross(dst *Space, dstVA uint64, src *Space, srcVA uint64, n int) bool {
-	if n < 0 || !userRange(dstVA, uint64(n)) || !userRange(srcVA, uint64(n)) {
+	if n < 0 || !UserRange(dstVA, uint64(n)) || !UserRange(srcVA, uint64(n)) {
 		return false
 	}
 	for n > 0 {
@@ -79,9 +79,10 @@ func CopyAcross(dst *Space, dstVA uint64, src *Space, srcVA uint64, n int) bool 
 	return true
 }
 
-// userRange reports whether n bytes from va on are user addresses. It cannot
-// overflow: the second comparison is only reached with va in range.
-func userRange(va, n uint64) bool {
+// UserRange reports whether n bytes from va on are user addresses, mapped or not.
+// No bytes are in range anywhere. It cannot overflow: the difference is only
+// taken with va in range.
+func UserRange(va, n uint64) bool {
 	return n == 0 || va >= abi.UserBase && va < abi.UserEnd && n <= abi.UserEnd-va
 }
 
