@@ -1,0 +1,131 @@
+//go:build tamago && riscv64 && !nexusproc
+
+// The operating system layer of a program on a board: everything is a hook of
+// package runtime/goos, which GOOSPKG names (the contract of module
+// github.com/usbarmory/tamago). Hooks that run before malloc works or under
+// nosplit (Nanotime, Printk) must not allocate and need small frames.
+
+package runtime
+
+import (
+	"internal/abi"
+	"runtime/goos"
+	"unsafe"
+)
+
+// osinit runs on g0 before anything is allocated.
+func osinit() {
+	goos.Hwinit0()
+	physPageSize = 4096
+	numCPUStartup = getCPUCount()
+	singleM = goos.Task == nil
+	lo := uintptr(goos.Bloc)
+	if lo == 0 {
+		lo = firstmoduledata.end
+	}
+	hi := uintptr(goos.RamStart + goos.RamSize)
+	if stack := getg().m.g0.stack.lo; stack > lo && stack < hi {
+		hi = stack
+	}
+	meminit(lo, hi)
+}
+
+// minit runs on g0 when an m starts. For the first one that is the moment after
+// the runtime is up and before any goroutine runs.
+func minit() {
+	mp := getg().m
+	if goos.ProcID != nil {
+		mp.procid = goos.ProcID()
+	}
+	if mp == &m0 {
+		goos.Hwinit1()
+	}
+}
+
+// newosproc starts mp on another hart.
+//
+//go:nowritebarrier
+func newosproc(mp *m) {
+	if goos.Task == nil {
+		throw("newosproc: goos.Task is not set")
+	}
+	const stackSize = 128 << 10
+	stack := sysAlloc(stackSize, &memstats.stacks_sys, "hart stack")
+	if stack == nil {
+		throw("newosproc: no memory for a stack")
+	}
+	mp.g0.stack.lo = uintptr(stack)
+	mp.g0.stack.hi = uintptr(stack) + stackSize
+	mp.g0.stackguard0 = mp.g0.stack.lo + stackGuard
+	mp.g0.stackguard1 = mp.g0.stackguard0
+	goos.Task(unsafe.Pointer(mp.g0.stack.hi), unsafe.Pointer(mp), unsafe.Pointer(mp.g0), unsafe.Pointer(abi.FuncPCABI0(mstart)))
+}
+
+// beforeIdle runs on g0 with a P when no goroutine can run. The P stays ours, so
+// the scheduler starts over when the hook returns. until is 0 without a timer.
+func beforeIdle(now, until int64) (*g, bool) {
+	if gp := relayReady(); gp != nil {
+		return gp, false
+	}
+	if goos.Idle != nil {
+		goos.Idle(until)
+	}
+	return nil, true
+}
+
+// memFresh says that memory of the region is not known to be zero.
+const memFresh = false
+
+func memRegion() (start, end uint64) {
+	return uint64(goos.RamStart), uint64(goos.RamStart + goos.RamSize)
+}
+
+func goenvs() {
+	argslice = []string{"tamago"}
+	envs = make([]string, 0)
+}
+
+func readRandom(r []byte) int {
+	goos.InitRNG()
+	goos.GetRandomData(r)
+	return len(r)
+}
+
+// sysrandRead fills b for package crypto/internal/sysrand.
+//
+//go:linkname sysrandRead crypto/internal/sysrand.runtime_read
+func sysrandRead(b []byte) { goos.GetRandomData(b) }
+
+//go:nosplit
+func nanotime1() int64 { return goos.Nanotime() }
+
+// walltime is nanotime: the contract knows one clock.
+//
+//go:nosplit
+func walltime() (sec int64, nsec int32) {
+	t := goos.Nanotime()
+	return t / 1e9, int32(t % 1e9)
+}
+
+//go:nosplit
+func write1(fd uintptr, p unsafe.Pointer, n int32) int32 {
+	for i := int32(0); i < n; i++ {
+		goos.Printk(*(*byte)(add(p, uintptr(i))))
+	}
+	return n
+}
+
+//go:nosplit
+func exit(code int32) {
+	if goos.Exit != nil {
+		goos.Exit(code)
+	}
+	for {
+	}
+}
+
+// pollEvents has nothing to poll: a board's events come through goos.Idle.
+func pollEvents(pp *p) {}
+
+// startPage is nil: only processes have one.
+func startPage() unsafe.Pointer { return nil }
