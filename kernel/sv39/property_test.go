@@ -1,0 +1,200 @@
+package sv39_test
+
+import (
+	"testing"
+
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/sv39"
+	"pgregory.net/rapid"
+)
+
+// TestSpaceModel drives two spaces of one account at random and compares them
+// with maps of what should be there. After every step no leaf is writable and
+// executable, the tables hold exactly the model's pages, and every frame of the
+// account is a table, an owned page or one that the test holds.
+func TestSpaceModel(t *testing.T) {
+	m := newMachine(t, 120)
+	total := m.pool.Free()
+	rapid.Check(t, func(t *rapid.T) {
+		type mapping struct {
+			pa    mem.PA
+			perm  sv39.Perm
+			owned bool
+		}
+		type space struct {
+			sv39.Space
+			pages map[uint64]mapping
+		}
+		var spaces [2]space
+		shared, ok := m.pool.Take(&m.acct)
+		if !ok {
+			t.Fatal("no frame")
+		}
+
+		// Few addresses around the seams of tables, so that things collide.
+		addr := rapid.Custom(func(t *rapid.T) uint64 {
+			base := rapid.SampledFrom([]uint64{abi.UserBase, abi.HeapBase, abi.HeapBase + mega, abi.HeapBase + giga, abi.UserEnd - 4*page}).Draw(t, "base")
+			return base + uint64(rapid.IntRange(-3, 4).Draw(t, "page"))*page
+		})
+		perms := rapid.SampledFrom([]sv39.Perm{ro, rw, rx, xo, rw | sv39.X, sv39.U | sv39.W, sv39.R, 0})
+		pick := rapid.IntRange(0, len(spaces)-1)
+		user := func(va uint64) bool { return va >= abi.UserBase && va < abi.UserEnd }
+		permErr := func(p sv39.Perm) abi.Errno {
+			switch p {
+			case ro, rw, rx, xo:
+				return abi.OK
+			case rw | sv39.X:
+				return abi.EWX
+			}
+			return abi.EINVAL
+		}
+		live := func(t *rapid.T) *space {
+			s := &spaces[pick.Draw(t, "space")]
+			if s.Root == 0 {
+				t.Skip("no such space")
+			}
+			return s
+		}
+
+		t.Repeat(map[string]func(*rapid.T){
+			"new": func(t *rapid.T) {
+				s := &spaces[pick.Draw(t, "space")]
+				if s.Root != 0 {
+					t.Skip("exists")
+				}
+				made, errno := sv39.NewSpace(m.pool, &m.acct, m.kernel)
+				if errno != abi.OK {
+					t.Fatalf("new space: errno %d", errno)
+				}
+				*s = space{made, map[uint64]mapping{}}
+			},
+			"map": func(t *rapid.T) {
+				s := live(t)
+				va, perm := addr.Draw(t, "va"), perms.Draw(t, "perm")
+				w := mapping{shared, perm, rapid.Bool().Draw(t, "owned")}
+				if w.owned {
+					var ok bool
+					if w.pa, ok = m.pool.Take(&m.acct); !ok {
+						t.Skip("budget spent")
+					}
+				}
+				want := permErr(perm)
+				if _, mapped := s.pages[va]; want == abi.OK && !user(va) {
+					want = abi.EINVAL
+				} else if want == abi.OK && mapped {
+					want = abi.EOVERLAP
+				}
+				enter := s.Map
+				if w.owned {
+					enter = s.MapOwned
+				}
+				got := enter(m.pool, va, w.pa, perm)
+				if got != want && !(got == abi.ENOMEM && want == abi.OK && m.acct.Used() == m.acct.Limit()) {
+					t.Fatalf("map %#x: errno %d, want %d", va, got, want)
+				}
+				if got == abi.OK {
+					s.pages[va] = w
+				} else if w.owned {
+					m.pool.Give(&m.acct, w.pa)
+				}
+			},
+			"unmap": func(t *rapid.T) {
+				s := live(t)
+				va := addr.Draw(t, "va")
+				n := rapid.OneOf(rapid.IntRange(0, 6), rapid.IntRange(0, 2*giga/page)).Draw(t, "pages")
+				want := 0
+				if end := va + uint64(n)*page; va >= abi.UserBase && end <= abi.UserEnd {
+					for at := range s.pages {
+						if at >= va && at < end {
+							delete(s.pages, at)
+							want++
+						}
+					}
+				}
+				if got := s.Unmap(m.pool, va, n); got != want {
+					t.Fatalf("unmap %d pages at %#x removed %d, want %d", n, va, got, want)
+				}
+			},
+			"protect": func(t *rapid.T) {
+				s := live(t)
+				va, perm := addr.Draw(t, "va"), perms.Draw(t, "perm")
+				n := rapid.IntRange(0, 6).Draw(t, "pages")
+				end := va + uint64(n)*page
+				want := permErr(perm)
+				if want == abi.OK && (va < abi.UserBase || end > abi.UserEnd) {
+					want = abi.EINVAL
+				}
+				if got := s.Protect(va, n, perm); got != want {
+					t.Fatalf("protect %d pages at %#x: errno %d, want %d", n, va, got, want)
+				}
+				for at, w := range s.pages {
+					if want == abi.OK && at >= va && at < end {
+						w.perm = perm
+						s.pages[at] = w
+					}
+				}
+			},
+			"lookup": func(t *rapid.T) {
+				s := live(t)
+				va := addr.Draw(t, "va")
+				e := s.Lookup(va + 1)
+				w, mapped := s.pages[va]
+				if mapped != (e != 0) || mapped && (e.Addr() != w.pa || e.Perm() != w.perm || (e&sv39.Owned != 0) != w.owned) {
+					t.Fatalf("lookup %#x: %#x, want %+v %v", va, uint64(e), w, mapped)
+				}
+			},
+			"destroy": func(t *rapid.T) {
+				live(t).Destroy(m.pool)
+			},
+			"": func(t *rapid.T) {
+				used := 1 // shared
+				for i := range spaces {
+					s := &spaces[i]
+					if s.Root == 0 {
+						continue
+					}
+					used++
+					seen := 0
+					sv39.Audit(s.Root, func(va uint64, level int, e sv39.PTE) {
+						if va < abi.UserBase {
+							return
+						}
+						if e.IsTable() {
+							used++
+							return
+						}
+						w, mapped := s.pages[va]
+						if !mapped || e.Addr() != w.pa || e.Perm() != w.perm || (e&sv39.Owned != 0) != w.owned {
+							t.Fatalf("space %d has %#x at %#x, want %+v %v", i, uint64(e), va, w, mapped)
+						}
+						if pa, _, ok := hardware(s.Root, va); !ok || pa != uint64(w.pa) {
+							t.Fatalf("hardware faults at %#x", va)
+						}
+						seen++
+						if w.owned {
+							used++
+						}
+					})
+					if seen != len(s.pages) {
+						t.Fatalf("space %d has %d pages, want %d", i, seen, len(s.pages))
+					}
+					if va, found := sv39.FindWX(s.Root); found {
+						t.Fatalf("space %d is W+X at %#x", i, va)
+					}
+				}
+				if m.acct.Used() != used {
+					t.Fatalf("account has %d frames, want %d", m.acct.Used(), used)
+				}
+			},
+		})
+
+		for i := range spaces {
+			spaces[i].Destroy(m.pool)
+		}
+		m.pool.Give(&m.acct, shared)
+		if m.acct.Used() != 0 || m.pool.Free() != total {
+			t.Fatalf("lost frames: account %d, pool %d of %d", m.acct.Used(), m.pool.Free(), total)
+		}
+	})
+}
