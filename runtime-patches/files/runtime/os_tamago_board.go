@@ -91,10 +91,18 @@ func readRandom(r []byte) int {
 	return len(r)
 }
 
-// sysrandRead fills b for package crypto/internal/sysrand.
+// sysrand_read fills b for crypto/rand.
 //
-//go:linkname sysrandRead crypto/internal/sysrand.runtime_read
-func sysrandRead(b []byte) { goos.GetRandomData(b) }
+//go:linkname sysrand_read crypto/internal/sysrand.runtime_getRandom
+func sysrand_read(b []byte) { goos.GetRandomData(b) }
+
+// syscall_files returns nil: a board has no initial files.
+//
+//go:linkname syscall_files syscall.runtime_files
+func syscall_files() []byte { return nil }
+
+//go:linkname syscall_pid syscall.runtime_pid
+func syscall_pid() int { return 1 }
 
 //go:nosplit
 func nanotime1() int64 { return goos.Nanotime() }
@@ -126,6 +134,3 @@ func exit(code int32) {
 
 // pollEvents has nothing to poll: a board's events come through goos.Idle.
 func pollEvents(pp *p) {}
-
-// startPage is nil: only processes have one.
-func startPage() unsafe.Pointer { return nil }
