@@ -209,7 +209,8 @@ func TestRejectGive(t *testing.T) {
 }
 
 // TestPoolModel drives several accounts at random and compares with a model
-// that counts in the open.
+// that counts in the open. An action that does not apply does nothing: it must not
+// skip, because the library ends a sequence that skips often.
 func TestPoolModel(t *testing.T) {
 	r := memtest.Arena(t, 80)
 	rapid.Check(t, func(t *rapid.T) {
@@ -230,7 +231,7 @@ func TestPoolModel(t *testing.T) {
 			"open": func(t *rapid.T) {
 				a := &accounts[pick.Draw(t, "account")]
 				if a.open || len(a.held) > 0 {
-					t.Skip("in use")
+					return
 				}
 				n := rapid.IntRange(-1, 40).Draw(t, "frames")
 				want := n > 0 && n <= p.Unreserved()
@@ -261,7 +262,7 @@ func TestPoolModel(t *testing.T) {
 			"give": func(t *rapid.T) {
 				a := &accounts[pick.Draw(t, "account")]
 				if len(a.held) == 0 {
-					t.Skip("nothing held")
+					return
 				}
 				i := rapid.IntRange(0, len(a.held)-1).Draw(t, "which")
 				pa := a.held[i]
