@@ -173,3 +173,19 @@ type Start struct {
 	NumCaps   uint64   // capabilities given at spawn: BootHandle(0) .. BootHandle(NumCaps-1)
 	Seed      [32]byte // entropy for the process's own generator; all zero is never valid
 }
+
+// Error returns a short description, which the kernel and services share.
+func (e Errno) Error() string {
+	if e >= 0 && int(e) < len(errorTexts) && errorTexts[e] != "" {
+		return errorTexts[e]
+	}
+	return "unknown error"
+}
+
+var errorTexts = [...]string{
+	OK: "ok", EPERM: "right missing", EBADF: "bad handle", EKIND: "handle of another kind", EINVAL: "invalid argument",
+	EFAULT: "bad address", ENOSYS: "no such system call", ENOMEM: "frame budget spent", ENOSPC: "table full",
+	EAGAIN: "queue full", EMSGSIZE: "message too long", ETIMEDOUT: "deadline passed", ECLOSED: "peer closed",
+	ECANCELED: "canceled", EEXIST: "exists", EOVERLAP: "range in use", EWX: "writable and executable",
+	EELF: "not an acceptable program", EBUSY: "busy", ENOENT: "not found", EPEERNOSPACE: "receiver's table full",
+}

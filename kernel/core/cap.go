@@ -1,0 +1,340 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/hart"
+)
+
+// capNode is one capability. A process holds it through an entry of its handle
+// table; moving it to another process changes the entry, not the node. The nodes
+// form a tree: children were derived from their parent.
+type capNode struct {
+	kind   abi.Kind
+	slot   uint16 // index in the owner's handle table
+	rights abi.Rights
+	owner  uint32 // process
+	obj    uint32 // index in the table of its kind
+	badge  uint64
+
+	parent uint32
+	child  uint32 // first child
+	next   uint32 // sibling, or free list
+	prev   uint32 // sibling
+	call   uint32 // queued message that will move it, 0 for none
+}
+
+// capEntry is an entry of a handle table. gen is part of the handle, so that a
+// handle of a closed capability stays invalid.
+type capEntry struct {
+	node uint32
+	gen  uint32
+	next uint32 // free list: index + 1
+}
+
+const (
+	// maxGen ends the use of a handle-table entry for this process: a generation
+	// is never used twice.
+	maxGen = 1<<30 - 1
+	// inTransit is set in the generation while a queued message carries the
+	// capability: its handle names nothing, but comes back if the message does.
+	inTransit = 1 << 31
+)
+
+// initHandles makes the table of a new process empty.
+func (p *Process) initHandles() {
+	p.freeH = 1
+	for i := range p.handle {
+		p.handle[i] = capEntry{gen: 1, next: uint32(i + 2)}
+	}
+	p.handle[capsPerProcess-1].next = 0
+}
+
+func (p *Process) handleOf(slot uint32) abi.Handle {
+	return abi.Handle(p.handle[slot].gen)<<32 | abi.Handle(slot+1)
+}
+
+// lookup returns the capability that h names, 0 if there is none.
+func (k *Kernel) lookup(p *Process, h uint64) uint32 {
+	i := uint32(h) - 1
+	if i >= capsPerProcess || uint64(p.handle[i].gen) != h>>32 {
+		return 0
+	}
+	return p.handle[i].node
+}
+
+// need returns the capability that h names if it is of the kind and has the
+// rights.
+func (k *Kernel) need(p *Process, h uint64, kind abi.Kind, rights abi.Rights) (*capNode, abi.Errno) {
+	i := k.lookup(p, h)
+	if i == 0 {
+		return nil, abi.EBADF
+	}
+	n := &k.caps[i]
+	if n.kind != kind {
+		return nil, abi.EKIND
+	}
+	if n.rights&rights != rights {
+		return nil, abi.EPERM
+	}
+	return n, abi.OK
+}
+
+// newCap gives p a capability to an object and counts the reference. It returns
+// 0 if the table of p is full. The node pool holds as many nodes as all tables
+// have entries: it cannot be empty when a table is not full.
+func (k *Kernel) newCap(p *Process, kind abi.Kind, obj uint32, rights abi.Rights, badge uint64, parent uint32) uint32 {
+	if p.freeH == 0 {
+		return 0
+	}
+	i := k.freeCaps
+	n := &k.caps[i]
+	k.freeCaps = n.next
+	*n = capNode{kind: kind, rights: rights, obj: obj, badge: badge, parent: parent}
+	if parent != 0 {
+		n.next = k.caps[parent].child
+		if n.next != 0 {
+			k.caps[n.next].prev = i
+		}
+		k.caps[parent].child = i
+	}
+	k.capsUsed++
+	k.retain(kind, obj)
+	k.attach(p, i)
+	return i
+}
+
+// attach puts node i into the handle table of p, which must have room.
+func (k *Kernel) attach(p *Process, i uint32) {
+	slot := p.freeH - 1
+	e := &p.handle[slot]
+	p.freeH = e.next
+	e.node = i
+	n := &k.caps[i]
+	n.owner, n.slot, n.call = p.id, uint16(slot), 0
+}
+
+// detach takes node i out of its owner's table; its handle is stale from then on.
+func (k *Kernel) detach(i uint32) {
+	n := &k.caps[i]
+	p := &k.procs[n.owner]
+	e := &p.handle[n.slot]
+	e.node = 0
+	e.gen &^= inTransit
+	n.owner = 0
+	if e.gen == maxGen {
+		return // this entry is used up
+	}
+	e.gen++
+	e.next = p.freeH
+	p.freeH = uint32(n.slot) + 1
+}
+
+// moveCap takes node i from its owner's table to p's, which must have room.
+func (k *Kernel) moveCap(i uint32, p *Process) {
+	k.detach(i)
+	k.attach(p, i)
+}
+
+// hold marks node i as carried by call c; let undoes that.
+func (k *Kernel) hold(i, c uint32) {
+	n := &k.caps[i]
+	n.call = c
+	k.procs[n.owner].handle[n.slot].gen |= inTransit
+}
+
+func (k *Kernel) let(i uint32) {
+	n := &k.caps[i]
+	n.call = 0
+	k.procs[n.owner].handle[n.slot].gen &^= inTransit
+}
+
+// movable returns the capability that h names if its holder may give it away.
+func (k *Kernel) movable(p *Process, h uint64) (uint32, abi.Errno) {
+	i := k.lookup(p, h)
+	if i == 0 {
+		return 0, abi.EBADF
+	}
+	if r := k.caps[i].rights; r&abi.RightGrant == 0 || r&solitary != 0 {
+		return 0, abi.EPERM
+	}
+	return i, abi.OK
+}
+
+// handleFor returns the handle of node i in its owner's table.
+func (k *Kernel) handleFor(i uint32) uint64 {
+	n := &k.caps[i]
+	return uint64(k.procs[n.owner].handleOf(uint32(n.slot)))
+}
+
+// closeNode removes one capability. Its children become its parent's.
+func (k *Kernel) closeNode(i uint32) {
+	n := &k.caps[i]
+	k.detach(i)
+	if n.call != 0 {
+		k.calls[n.call].cap = 0
+	}
+	// Out of the parent's list.
+	if n.prev != 0 {
+		k.caps[n.prev].next = n.next
+	} else if n.parent != 0 {
+		k.caps[n.parent].child = n.next
+	}
+	if n.next != 0 {
+		k.caps[n.next].prev = n.prev
+	}
+	// Children up.
+	for c := n.child; c != 0; {
+		next := k.caps[c].next
+		k.caps[c].parent = n.parent
+		k.caps[c].prev, k.caps[c].next = 0, 0
+		if n.parent != 0 {
+			first := k.caps[n.parent].child
+			k.caps[c].next = first
+			if first != 0 {
+				k.caps[first].prev = c
+			}
+			k.caps[n.parent].child = c
+		}
+		c = next
+	}
+	kind, obj, rights := n.kind, n.obj, n.rights
+	*n = capNode{next: k.freeCaps}
+	k.freeCaps = i
+	k.capsUsed--
+	k.release(kind, obj, rights)
+}
+
+// revoke removes everything derived from node i and returns how many
+// capabilities that were.
+func (k *Kernel) revoke(i uint32) uint64 {
+	count := uint64(0)
+	for k.caps[i].child != 0 {
+		leaf := k.caps[i].child
+		for k.caps[leaf].child != 0 {
+			leaf = k.caps[leaf].child
+		}
+		k.closeNode(leaf)
+		count++
+	}
+	return count
+}
+
+// retain counts a capability to an object.
+func (k *Kernel) retain(kind abi.Kind, obj uint32) {
+	switch kind {
+	case abi.KindEndpoint:
+		k.endpoints[obj].refs++
+	case abi.KindNotification:
+		k.notifs[obj].refs++
+	case abi.KindVMO:
+		k.vmos[obj].refs++
+	case abi.KindProcess:
+		k.procs[obj].refs++
+	case abi.KindTimer:
+		k.timers[obj].refs++
+	}
+}
+
+// release uncounts a capability; the last one ends the object.
+func (k *Kernel) release(kind abi.Kind, obj uint32, rights abi.Rights) {
+	switch kind {
+	case abi.KindEndpoint:
+		if rights&abi.RightRecv != 0 && k.endpoints[obj].owner != 0 {
+			k.closeEndpoint(obj)
+		}
+		k.releaseEndpoint(obj)
+	case abi.KindNotification:
+		if rights&abi.RightWait != 0 && k.notifs[obj].owner != 0 {
+			k.dropNotification(obj)
+		}
+		k.releaseNotification(obj)
+	case abi.KindVMO:
+		k.vmos[obj].refs--
+		k.maybeFreeVMO(obj)
+	case abi.KindProcess:
+		p := &k.procs[obj]
+		p.refs--
+		if p.refs == 0 && p.state == procZombie {
+			k.freeProcess(p)
+		}
+	case abi.KindTimer:
+		k.timers[obj].refs--
+		if k.timers[obj].refs == 0 {
+			k.freeTimer(obj)
+		}
+	}
+}
+
+// solitary rights stay with the process that created the object: an endpoint has
+// one server and a notification one receiver.
+const solitary = abi.RightRecv | abi.RightWait
+
+// derive gives p, which may be another process, a capability derived from the
+// one that handle h of holder names.
+func (k *Kernel) derive(holder *Process, h, rights, badge uint64, p *Process) (uint32, abi.Errno) {
+	i := k.lookup(holder, h)
+	if i == 0 {
+		return 0, abi.EBADF
+	}
+	n := &k.caps[i]
+	if rights > uint64(abi.AllRights) {
+		return 0, abi.EINVAL
+	}
+	r := abi.Rights(rights)
+	if n.rights&abi.RightGrant == 0 || r&^n.rights != 0 || r&solitary != 0 {
+		return 0, abi.EPERM
+	}
+	if badge == 0 {
+		badge = n.badge
+	} else if n.kind != abi.KindEndpoint || n.badge != 0 {
+		return 0, abi.EINVAL
+	}
+	c := k.newCap(p, n.kind, n.obj, r, badge, i)
+	if c == 0 {
+		return 0, abi.ENOSPC
+	}
+	return c, abi.OK
+}
+
+func (k *Kernel) sysCapCopy(p *Process) abi.Errno {
+	x := &p.Frame.X
+	c, errno := k.derive(p, x[hart.A0], x[hart.A1], x[hart.A2], p)
+	if errno != abi.OK {
+		return errno
+	}
+	x[hart.A0] = k.handleFor(c)
+	return abi.OK
+}
+
+func (k *Kernel) sysCapClose(p *Process) abi.Errno {
+	i := k.lookup(p, p.Frame.X[hart.A0])
+	if i == 0 {
+		return abi.EBADF
+	}
+	k.closeNode(i)
+	p.Frame.X[hart.A0] = 0
+	return abi.OK
+}
+
+func (k *Kernel) sysCapRevoke(p *Process) abi.Errno {
+	i := k.lookup(p, p.Frame.X[hart.A0])
+	if i == 0 {
+		return abi.EBADF
+	}
+	p.Frame.X[hart.A0] = k.revoke(i)
+	return abi.OK
+}
+
+func (k *Kernel) sysCapInfo(p *Process) abi.Errno {
+	x := &p.Frame.X
+	i := k.lookup(p, x[hart.A0])
+	if i == 0 {
+		return abi.EBADF
+	}
+	n := &k.caps[i]
+	x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3] = uint64(n.kind), uint64(n.rights), n.badge, 0
+	if n.kind == abi.KindVMO {
+		x[hart.A3] = k.vmos[n.obj].size
+	}
+	return abi.OK
+}

@@ -1,0 +1,92 @@
+package core
+
+// deadlines is a binary heap of when something is due: entry i is process i for
+// 1 <= i <= maxProcesses and timer i-maxProcesses beyond. Its keys are lower
+// bounds. Putting a deadline off does not touch the heap: the entry comes up too
+// early once and is set again, so that a thread that waits with ever later
+// deadlines costs a comparison each time.
+type deadlines struct {
+	heap [maxProcesses + maxTimers]uint32 // entries, earliest first
+	n    int
+	key  [maxProcesses + maxTimers + 1]int64
+	pos  [maxProcesses + maxTimers + 1]uint32 // index in heap + 1, 0 if absent
+}
+
+// first returns the earliest key, 0 if there is none.
+func (d *deadlines) first() int64 {
+	if d.n == 0 {
+		return 0
+	}
+	return d.key[d.heap[0]]
+}
+
+// arm makes entry id come up no later than at when.
+func (d *deadlines) arm(id uint32, when int64) {
+	if at := d.pos[id]; at != 0 {
+		if when < d.key[id] {
+			d.key[id] = when
+			d.up(int(at - 1))
+		}
+		return
+	}
+	d.key[id] = when
+	d.heap[d.n] = id
+	d.pos[id] = uint32(d.n + 1)
+	d.n++
+	d.up(d.n - 1)
+}
+
+// drop removes entry id if it is there.
+func (d *deadlines) drop(id uint32) {
+	at := d.pos[id]
+	if at == 0 {
+		return
+	}
+	i := int(at - 1)
+	d.pos[id] = 0
+	d.n--
+	if i == d.n {
+		return
+	}
+	last := d.heap[d.n]
+	d.heap[i] = last
+	d.pos[last] = uint32(i + 1)
+	d.up(i)
+	d.down(int(d.pos[last] - 1))
+}
+
+func (d *deadlines) up(i int) {
+	id := d.heap[i]
+	for i > 0 {
+		parent := (i - 1) / 2
+		if d.key[d.heap[parent]] <= d.key[id] {
+			break
+		}
+		d.heap[i] = d.heap[parent]
+		d.pos[d.heap[i]] = uint32(i + 1)
+		i = parent
+	}
+	d.heap[i] = id
+	d.pos[id] = uint32(i + 1)
+}
+
+func (d *deadlines) down(i int) {
+	id := d.heap[i]
+	for {
+		child := 2*i + 1
+		if child >= d.n {
+			break
+		}
+		if child+1 < d.n && d.key[d.heap[child+1]] < d.key[d.heap[child]] {
+			child++
+		}
+		if d.key[id] <= d.key[d.heap[child]] {
+			break
+		}
+		d.heap[i] = d.heap[child]
+		d.pos[d.heap[i]] = uint32(i + 1)
+		i = child
+	}
+	d.heap[i] = id
+	d.pos[id] = uint32(i + 1)
+}

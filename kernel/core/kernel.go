@@ -1,0 +1,147 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/elf"
+	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/sv39"
+)
+
+// Config is what the kernel needs from the machine.
+type Config struct {
+	Pool       *mem.Pool
+	KernelRoot mem.PA       // root page table whose first four entries every space shares
+	Console    func([]byte) // writes to the console, without blocking for long
+	Now        func() int64 // nanoseconds since power-on
+	TickNS     uint64       // nanoseconds per tick of the time CSR
+	Seed       [32]byte     // real entropy
+	// FenceSpace discards all cached translations of an address space, FencePage
+	// those of one page.
+	FenceSpace func(asid uint64)
+	FencePage  func(va, asid uint64)
+	// FloatingPoint unit of the hart; see package hart.
+	FP FloatingPoint
+}
+
+// FloatingPoint is the floating-point unit as the kernel uses it: its registers
+// belong to one thread at a time and move only when another thread needs them.
+type FloatingPoint interface {
+	Off()
+	Dirty() bool
+	Clean()
+	Save(*hart.FPState)
+	Load(*hart.FPState)
+}
+
+// Kernel is the whole state of the system.
+type Kernel struct {
+	pool       *mem.Pool
+	kernelRoot mem.PA
+	console    func([]byte)
+	now        func() int64
+	fenceSpace func(asid uint64)
+	fencePage  func(va, asid uint64)
+	fp         FloatingPoint
+	tickNS     uint64
+	drbg       drbg
+
+	cur      uint32 // running process, 0 when the hart is idle
+	ready    procList
+	sliceEnd int64  // when the running thread must make way if another is ready
+	fpOwner  uint32 // process whose registers are in the floating-point unit
+	fpOn     bool   // the unit is enabled: its owner is running
+	deadline deadlines
+
+	procs     [maxProcesses + 1]Process
+	freeProcs uint32
+	lastPID   uint32
+	caps      [maxCaps + 1]capNode
+	freeCaps  uint32
+	endpoints [maxEndpoints + 1]endpoint
+	freeEPs   uint32
+	notifs    [maxNotifs + 1]notification
+	freeNotes uint32
+	timers    [maxTimers + 1]timer
+	freeTmrs  uint32
+	vmos      [maxVMOs + 1]vmo
+	freeVMOs  uint32
+	calls     [maxCalls + 1]call
+	freeCalls uint32
+
+	root      uint32 // process whose end ends the system
+	ended     bool
+	status    int64
+	switches  uint64
+	dropped   uint64 // replies to callers that were gone
+	live      uint64
+	capsUsed  uint64
+	callsUsed uint64
+
+	resolve [maxProcesses + 1]func(*sv39.Space, uint64, bool) bool
+	spec    abi.SpawnSpec
+	prog    elf.Program
+	scratch [abi.MaxBootData]byte // one user buffer at a time passes through here
+}
+
+// New returns a kernel without processes. It allocates everything that the
+// kernel will ever use.
+func New(c Config) *Kernel {
+	k := &Kernel{
+		pool: c.Pool, kernelRoot: c.KernelRoot, console: c.Console, now: c.Now,
+		tickNS: c.TickNS, fenceSpace: c.FenceSpace, fencePage: c.FencePage, fp: c.FP,
+		drbg: drbg{state: c.Seed},
+	}
+	for i := uint32(maxProcesses); i > 0; i-- {
+		k.procs[i].next, k.freeProcs = k.freeProcs, i
+		p := &k.procs[i]
+		p.id, p.asid = i, uint64(i)
+		k.resolve[i] = func(_ *sv39.Space, va uint64, write bool) bool {
+			need := sv39.Perm(sv39.R)
+			if write {
+				need = sv39.Perm(sv39.W)
+			}
+			return k.touch(p, va, need) == touchOK
+		}
+	}
+	for i := uint32(maxCaps); i > 0; i-- {
+		k.caps[i].next, k.freeCaps = k.freeCaps, i
+	}
+	for i := uint32(maxEndpoints); i > 0; i-- {
+		k.endpoints[i].next, k.freeEPs = k.freeEPs, i
+	}
+	for i := uint32(maxNotifs); i > 0; i-- {
+		k.notifs[i].next, k.freeNotes = k.freeNotes, i
+	}
+	for i := uint32(maxTimers); i > 0; i-- {
+		k.timers[i].next, k.freeTmrs = k.freeTmrs, i
+	}
+	for i := uint32(maxVMOs); i > 0; i-- {
+		k.vmos[i].next, k.freeVMOs = k.freeVMOs, i
+	}
+	for i := uint32(maxCalls); i > 0; i-- {
+		k.calls[i].next, k.freeCalls = k.freeCalls, i
+		k.calls[i].gen = 1
+	}
+	return k
+}
+
+// Current returns the process that the hart must run now, nil if it is idle.
+func (k *Kernel) Current() *Process {
+	if k.cur == 0 {
+		return nil
+	}
+	return &k.procs[k.cur]
+}
+
+// Ended reports whether the root process has ended, and with which status.
+func (k *Kernel) Ended() (status int64, ended bool) { return k.status, k.ended }
+
+// Alarm returns when the hart needs its timer interrupt, 0 for never.
+func (k *Kernel) Alarm() int64 {
+	due := k.deadline.first()
+	if k.ready.head != 0 && (due == 0 || k.sliceEnd < due) {
+		return k.sliceEnd
+	}
+	return due
+}

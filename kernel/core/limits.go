@@ -1,0 +1,37 @@
+package core
+
+// Sizes of the tables. A table is as large as the sum of what all processes may
+// use of it, so that no process can exhaust it for another.
+const (
+	maxProcesses = 128 // live processes and ended ones that a capability still names
+
+	capsPerProcess      = 256 // handles of one process
+	endpointsPerProcess = 32
+	notifsPerProcess    = 32
+	timersPerProcess    = 32
+	vmosPerProcess      = 64
+	regionsPerProcess   = 64 // mappings of one address space
+
+	callsPerProcess = 32 // requests that a process may have outstanding, one-way messages included
+	queuePerServer  = 64 // one-way messages queued for one process
+	notesPerServer  = 32 // cancellations that a server has not collected; more are dropped
+
+	maxEndpointDepth = 256 // calls queued on one endpoint
+
+	maxCaps      = maxProcesses * capsPerProcess
+	maxEndpoints = maxProcesses * endpointsPerProcess
+	maxNotifs    = maxProcesses * notifsPerProcess
+	maxTimers    = maxProcesses * timersPerProcess
+	// A VMO outlives its creator while another process holds it, so the table
+	// is shared and creation can be refused.
+	maxVMOs  = maxProcesses * 16
+	maxCalls = maxProcesses * (callsPerProcess + queuePerServer + notesPerServer)
+)
+
+// sliceNS is the time after which a running thread makes way for another that is
+// ready.
+const sliceNS = 1_000_000
+
+// minFrames is the smallest budget of a process: its root table, the tables of
+// image, heap, stack and start page, and a page for each.
+const minFrames = 24

@@ -1,0 +1,87 @@
+package core
+
+// procList is a queue of processes, linked through their next and prev fields.
+// A process is on at most one.
+type procList struct{ head, tail uint32 }
+
+func (k *Kernel) pushReady(p *Process) {
+	p.next, p.prev = 0, k.ready.tail
+	if k.ready.tail != 0 {
+		k.procs[k.ready.tail].next = p.id
+	} else {
+		k.ready.head = p.id
+	}
+	k.ready.tail = p.id
+}
+
+func (k *Kernel) removeReady(p *Process) {
+	if p.prev != 0 {
+		k.procs[p.prev].next = p.next
+	} else {
+		k.ready.head = p.next
+	}
+	if p.next != 0 {
+		k.procs[p.next].prev = p.prev
+	} else {
+		k.ready.tail = p.prev
+	}
+	p.next, p.prev = 0, 0
+}
+
+// callList is a queue of calls, linked through their next and prev fields: the
+// queue of an endpoint, the requests that a server has taken, or the ended calls
+// that a process has not collected. A call is on at most one.
+type callList struct{ head, tail uint32 }
+
+func (k *Kernel) pushCall(l *callList, i uint32) {
+	c := &k.calls[i]
+	c.next, c.prev = 0, l.tail
+	if l.tail != 0 {
+		k.calls[l.tail].next = i
+	} else {
+		l.head = i
+	}
+	l.tail = i
+}
+
+func (k *Kernel) removeCall(l *callList, i uint32) {
+	c := &k.calls[i]
+	if c.prev != 0 {
+		k.calls[c.prev].next = c.next
+	} else {
+		l.head = c.next
+	}
+	if c.next != 0 {
+		k.calls[c.next].prev = c.prev
+	} else {
+		l.tail = c.prev
+	}
+	c.next, c.prev = 0, 0
+}
+
+// The outstanding calls of a client have links of their own, because they are on
+// another list at the same time.
+
+func (k *Kernel) pushOutstanding(p *Process, i uint32) {
+	c := &k.calls[i]
+	c.sibling, c.sibPrev = p.outstanding, 0
+	if p.outstanding != 0 {
+		k.calls[p.outstanding].sibPrev = i
+	}
+	p.outstanding = i
+	p.numCalls++
+}
+
+func (k *Kernel) removeOutstanding(p *Process, i uint32) {
+	c := &k.calls[i]
+	if c.sibPrev != 0 {
+		k.calls[c.sibPrev].sibling = c.sibling
+	} else {
+		p.outstanding = c.sibling
+	}
+	if c.sibling != 0 {
+		k.calls[c.sibling].sibPrev = c.sibPrev
+	}
+	c.sibling, c.sibPrev = 0, 0
+	p.numCalls--
+}

@@ -1,0 +1,295 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/sv39"
+)
+
+// States of a process.
+const (
+	procFree   = iota
+	procLive   // has memory, capabilities and a thread
+	procZombie // has ended; only its status remains, for whoever holds a capability
+)
+
+// States of a thread.
+const (
+	threadReady   = iota // in the ready queue
+	threadRunning        // current
+	threadWaiting        // in a wait of its own choice
+	threadHanded         // was waiting, has been given its event, will run or be ready
+	threadGone           // its process has ended
+)
+
+// Process is an address space with one thread, a table of capabilities and an
+// event queue.
+type Process struct {
+	Frame   hart.Frame   // first, so that the trap path's pointer is also the process's
+	fpu     hart.FPState // floating-point registers, unless the unit holds newer ones
+	fpDirty bool         // it does
+
+	id     uint32
+	state  uint8
+	thread uint8
+	next   uint32 // ready queue or free list
+	prev   uint32
+
+	pid    uint64
+	sid    uint64
+	name   [abi.MaxName]byte
+	nameN  int
+	space  sv39.Space
+	acct   mem.Account
+	asid   uint64
+	handle [capsPerProcess]capEntry
+	freeH  uint32 // first free entry + 1
+	refs   uint32 // capabilities that name this process
+
+	regions    [regionsPerProcess]region
+	numRegions int
+
+	// Events: ended calls and cancellations in events; notifications with bits
+	// and armed endpoints with requests in lists of their own.
+	events     callList
+	notifReady uint32
+	epReady    uint32
+	preferEPs  bool // the next event comes from an endpoint if there is one
+
+	waitDue     int64 // deadline of the wait, 0 for none
+	outstanding uint32
+	callDue     int64 // no outstanding call is due earlier; 0 for none
+	numCalls    uint32
+	taken       callList // requests being served
+	notes       uint32   // cancellations in events
+	queued      uint32   // one-way messages queued for this process
+	endpoints   uint32   // first endpoint served
+	notifs      uint32   // first notification received
+	numEPs      uint32
+	numNotifs   uint32
+	numTimers   uint32
+	numVMOs     uint32
+
+	handler uint64 // where a fault is delivered, 0 if nowhere
+	inFault bool
+
+	exit       int64
+	faultCause uint64
+	faultPC    uint64
+	faultAddr  uint64
+	watcher    uint32 // notification told of the end
+	watchBits  uint64
+}
+
+// SATP returns the value of the satp CSR for the process.
+func (p *Process) SATP() uint64 {
+	return 8<<60 | p.asid<<44 | uint64(p.space.Root)>>12
+}
+
+// Name returns the service name.
+func (p *Process) Name() string { return string(p.name[:p.nameN]) }
+
+// makeReady puts a waiting process into the ready queue.
+func (k *Kernel) makeReady(p *Process) {
+	if k.ready.head == 0 && k.cur != 0 {
+		// The running thread had the hart to itself; its slice starts now.
+		k.sliceEnd = k.now() + sliceNS
+	}
+	p.thread = threadReady
+	k.pushReady(p)
+}
+
+// switchTo makes p the running thread. The previous one must be elsewhere
+// already: waiting, ready, or gone.
+func (k *Kernel) switchTo(p *Process) {
+	p.thread = threadRunning
+	k.cur = p.id
+	k.switches++
+	if k.fpOwner != 0 {
+		k.fpSwitch(p)
+	}
+}
+
+// fpSwitch enables the floating-point unit if its registers are p's and disables
+// it otherwise. They stay in the unit until another thread needs it.
+func (k *Kernel) fpSwitch(p *Process) {
+	if k.fpOn && k.fp.Dirty() {
+		k.procs[k.fpOwner].fpDirty = true
+	}
+	if on := p.id == k.fpOwner; on {
+		k.fp.Clean()
+		k.fpOn = true
+	} else if k.fpOn {
+		k.fp.Off()
+		k.fpOn = false
+	}
+}
+
+// fpTake gives the unit to p, the running thread.
+func (k *Kernel) fpTake(p *Process) {
+	if o := k.fpOwner; o != 0 && k.procs[o].fpDirty {
+		k.fp.Clean() // enables it, so that its registers can be read
+		k.fp.Save(&k.procs[o].fpu)
+		k.procs[o].fpDirty = false
+	}
+	k.fp.Load(&p.fpu)
+	k.fpOwner, k.fpOn = p.id, true
+}
+
+// pick takes the next thread from the ready queue, or leaves the hart idle.
+func (k *Kernel) pick() {
+	head := k.ready.head
+	if head == 0 {
+		k.cur = 0
+		return
+	}
+	p := &k.procs[head]
+	k.removeReady(p)
+	if k.ready.head != 0 {
+		k.sliceEnd = k.now() + sliceNS
+	}
+	k.switchTo(p)
+}
+
+// preempt lets the next ready thread run and queues the running one.
+func (k *Kernel) preempt() {
+	if k.ready.head == 0 {
+		return
+	}
+	p := &k.procs[k.cur]
+	p.thread = threadReady
+	k.pushReady(p)
+	k.pick()
+}
+
+// Tick handles what is due: deadlines, timers, the end of a time slice. The hart
+// loop calls it after a timer interrupt and whenever the hart has been idle.
+func (k *Kernel) Tick() {
+	now := k.now()
+	for k.deadline.n > 0 {
+		id := k.deadline.heap[0]
+		if k.deadline.key[id] > now {
+			break
+		}
+		k.deadline.drop(id)
+		if id > maxProcesses {
+			k.fire(id - maxProcesses)
+			continue
+		}
+		k.processDue(&k.procs[id], now)
+	}
+	if k.cur == 0 {
+		k.pick()
+	} else if k.ready.head != 0 && now >= k.sliceEnd {
+		k.preempt()
+	}
+}
+
+// processDue ends the overdue calls of p and its overdue wait, and arms the
+// deadline again for the rest.
+func (k *Kernel) processDue(p *Process, now int64) {
+	if p.callDue != 0 && p.callDue <= now {
+		p.callDue = 0
+		for i := p.outstanding; i != 0; {
+			c := &k.calls[i]
+			next := c.sibling
+			switch {
+			case c.deadline == 0 || c.state == callDone:
+			case c.deadline <= now:
+				k.giveUp(i, abi.ETIMEDOUT)
+			case p.callDue == 0 || c.deadline < p.callDue:
+				p.callDue = c.deadline
+			}
+			i = next
+		}
+	}
+	if p.thread == threadWaiting && p.waitDue != 0 && p.waitDue <= now {
+		k.wake(p, abi.EventNone)
+	}
+	if p.callDue != 0 {
+		k.deadline.arm(p.id, p.callDue)
+	}
+	if p.thread == threadWaiting && p.waitDue != 0 {
+		k.deadline.arm(p.id, p.waitDue)
+	}
+}
+
+// wake ends the wait of p with a0 as its result.
+func (k *Kernel) wake(p *Process, a0 uint64) {
+	p.Frame.X[hart.A0] = a0
+	p.waitDue = 0
+	k.makeReady(p)
+}
+
+// end ends a process: everything it had returns to where it came from, everyone
+// who waits for it is told. The process table entry stays until nobody names it.
+func (k *Kernel) end(p *Process, status int64) {
+	switch p.thread {
+	case threadReady:
+		k.removeReady(p)
+	case threadRunning:
+		k.cur = 0
+	}
+	p.exit = status
+	k.teardown(p)
+	if p.watcher != 0 {
+		n := p.watcher
+		p.watcher = 0
+		k.signal(n, p.watchBits)
+		k.releaseNotification(n)
+	}
+	if p.id == k.root {
+		k.ended, k.status = true, status
+	}
+	if p.refs == 0 {
+		k.freeProcess(p)
+	}
+	if k.cur == 0 {
+		k.pick()
+	}
+}
+
+// teardown returns everything that p has, whose thread is in no queue.
+func (k *Kernel) teardown(p *Process) {
+	p.state, p.thread = procZombie, threadGone
+	k.live--
+	k.deadline.drop(p.id)
+	if k.fpOwner == p.id {
+		k.fpOwner = 0
+		if k.fpOn {
+			k.fp.Off()
+			k.fpOn = false
+		}
+	}
+	for p.endpoints != 0 {
+		k.closeEndpoint(p.endpoints)
+	}
+	k.dropOutstanding(p)
+	k.dropTaken(p)
+	k.dropEvents(p)
+	for h := range p.handle {
+		if p.handle[h].node != 0 {
+			k.closeNode(p.handle[h].node)
+		}
+	}
+	for p.notifs != 0 {
+		k.dropNotification(p.notifs)
+	}
+	for i := range p.regions[:p.numRegions] {
+		k.dropRegion(&p.regions[i])
+	}
+	p.numRegions = 0
+	if p.space.Root != 0 {
+		p.space.Destroy(k.pool)
+	}
+	k.pool.Close(&p.acct)
+	k.fenceSpace(p.asid)
+}
+
+// freeProcess returns the table entry of an ended process.
+func (k *Kernel) freeProcess(p *Process) {
+	p.state = procFree
+	p.next, p.prev = k.freeProcs, 0
+	k.freeProcs = p.id
+}

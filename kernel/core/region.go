@@ -1,0 +1,207 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/sv39"
+)
+
+// Kinds of a region: what a page shows when it is first touched.
+const (
+	regionZero  = iota // zeroes
+	regionCopy         // a private copy of the VMO's page
+	regionShare        // the VMO's page itself
+)
+
+// region is a range of user addresses with one kind of content. Pages appear in
+// the page table when they are touched.
+type region struct {
+	start, end uint64 // page aligned
+	perm       sv39.Perm
+	kind       uint8
+	user       bool   // made by VMO_MAP, so UNMAP may remove it
+	vmo        uint32 // 0 for regionZero; counted in its maps
+	off        uint64 // offset of start in the VMO
+	fileEnd    uint64 // from this address on, regionCopy shows zeroes
+}
+
+// addRegion adds r to the address space of p, in which it must overlap nothing.
+func (k *Kernel) addRegion(p *Process, r region) abi.Errno {
+	if p.numRegions == regionsPerProcess {
+		return abi.ENOSPC
+	}
+	if p.overlapping(r.start, r.end) != nil {
+		return abi.EOVERLAP
+	}
+	if r.vmo != 0 {
+		k.vmos[r.vmo].maps++
+	}
+	p.regions[p.numRegions] = r
+	p.numRegions++
+	return abi.OK
+}
+
+func (k *Kernel) dropRegion(r *region) {
+	if r.vmo != 0 {
+		k.vmos[r.vmo].maps--
+		k.maybeFreeVMO(r.vmo)
+	}
+}
+
+// regionOf returns the region that holds va, nil if there is none.
+func (p *Process) regionOf(va uint64) *region {
+	for i := range p.regions[:p.numRegions] {
+		if r := &p.regions[i]; va-r.start < r.end-r.start {
+			return r
+		}
+	}
+	return nil
+}
+
+// Results of touching a page.
+const (
+	touchOK    = iota
+	touchWrong // no such memory, or not for this kind of access
+	touchNoMem // the budget is spent
+)
+
+// touch maps the page of va if the process has a right to this kind of access.
+//
+// Cost: see bench page_fault in docs/performance.md.
+func (k *Kernel) touch(p *Process, va uint64, need sv39.Perm) int {
+	r := p.regionOf(va)
+	if r == nil || r.perm&need != need {
+		return touchWrong
+	}
+	va &^= abi.PageSize - 1
+	var pa mem.PA
+	var ok bool
+	if r.kind == regionShare {
+		if pa, ok = k.page(&k.vmos[r.vmo], (r.off+va-r.start)/abi.PageSize); !ok {
+			return touchNoMem
+		}
+		return touched(p.space.Map(k.pool, va, pa, r.perm))
+	}
+	if pa, ok = k.pool.Take(&p.acct); !ok {
+		return touchNoMem
+	}
+	if r.kind == regionZero || va >= r.fileEnd {
+		mem.Zero(pa)
+	} else {
+		page := mem.Bytes(pa, abi.PageSize)
+		n := min(r.fileEnd-va, abi.PageSize)
+		k.readVMO(&k.vmos[r.vmo], r.off+va-r.start, page[:n])
+		clear(page[n:])
+	}
+	errno := p.space.MapOwned(k.pool, va, pa, r.perm)
+	if errno != abi.OK {
+		k.pool.Give(&p.acct, pa)
+	}
+	return touched(errno)
+}
+
+// touched turns the refusal of a page table into the result of touch. A page that
+// is mapped already faulted on a stale translation, or for an access that its
+// region allows and its leaf does too: the caller fences and goes on.
+func touched(errno abi.Errno) int {
+	switch errno {
+	case abi.OK, abi.EOVERLAP:
+		return touchOK
+	case abi.ENOMEM:
+		return touchNoMem
+	}
+	return touchWrong
+}
+
+func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
+	x := &p.Frame.X
+	va, off, length, rights := x[hart.A1], x[hart.A2], x[hart.A3], abi.Rights(x[hart.A4])
+	if x[hart.A4] > uint64(abi.AllRights) || rights&abi.RightRead == 0 || rights&^(abi.RightRead|abi.RightWrite|abi.RightExec) != 0 {
+		return abi.EINVAL
+	}
+	if rights&abi.RightWrite != 0 && rights&abi.RightExec != 0 {
+		return abi.EWX
+	}
+	n, errno := k.need(p, x[hart.A0], abi.KindVMO, rights)
+	if errno != abi.OK {
+		return errno
+	}
+	v := &k.vmos[n.obj]
+	if (va|off|length)%abi.PageSize != 0 || length == 0 || off > v.size || length > v.size-off {
+		return abi.EINVAL
+	}
+	if va == 0 {
+		if va = p.freeRange(length); va == 0 {
+			return abi.ENOSPC
+		}
+	} else if va < abi.MapBase || va >= abi.MapEnd || length > abi.MapEnd-va {
+		return abi.EINVAL
+	}
+	r := region{start: va, end: va + length, perm: permOf(rights), kind: regionShare, user: true, vmo: n.obj, off: off}
+	if errno := k.addRegion(p, r); errno != abi.OK {
+		return errno
+	}
+	x[hart.A0] = va
+	return abi.OK
+}
+
+// permOf returns page permissions for the rights of a mapping.
+func permOf(r abi.Rights) sv39.Perm {
+	perm := sv39.Perm(sv39.U | sv39.R)
+	if r&abi.RightWrite != 0 {
+		perm |= sv39.Perm(sv39.W)
+	}
+	if r&abi.RightExec != 0 {
+		perm |= sv39.Perm(sv39.X)
+	}
+	return perm
+}
+
+// freeRange returns the lowest address of the mapping area with length free
+// bytes, 0 if there is none.
+func (p *Process) freeRange(length uint64) uint64 {
+	at := uint64(abi.MapBase)
+	for {
+		if length > abi.MapEnd-at {
+			return 0
+		}
+		r := p.overlapping(at, at+length)
+		if r == nil {
+			return at
+		}
+		at = r.end
+	}
+}
+
+// overlapping returns a region that shares an address with [start, end).
+func (p *Process) overlapping(start, end uint64) *region {
+	for i := range p.regions[:p.numRegions] {
+		if r := &p.regions[i]; start < r.end && r.start < end {
+			return r
+		}
+	}
+	return nil
+}
+
+func (k *Kernel) sysUnmap(p *Process) abi.Errno {
+	x := &p.Frame.X
+	va, length := x[hart.A0], x[hart.A1]
+	if (va|length)%abi.PageSize != 0 {
+		return abi.EINVAL
+	}
+	for i := range p.regions[:p.numRegions] {
+		r := &p.regions[i]
+		if r.start != va || r.end-r.start != length || !r.user {
+			continue
+		}
+		p.space.Unmap(k.pool, va, int(length/abi.PageSize))
+		k.fenceSpace(p.asid)
+		k.dropRegion(r)
+		p.numRegions--
+		p.regions[i] = p.regions[p.numRegions]
+		x[hart.A0] = 0
+		return abi.OK
+	}
+	return abi.ENOENT
+}

@@ -1,0 +1,220 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/mem"
+)
+
+// vmo is a memory object: pages that processes share by capability. One from
+// the boot image is contiguous, never written and never freed. One that a process
+// creates has pages of its own, which appear zeroed at first use; their budget is
+// taken from the creator's and stays with the object, so that a process cannot
+// leave memory behind that nobody pays for.
+type vmo struct {
+	refs    uint32 // capabilities
+	maps    uint32 // regions
+	next    uint32 // free list
+	owner   uint32 // creator's table entry
+	pid     uint64 // creator's pid; 0 in the boot image
+	size    uint64 // bytes, whole pages
+	base    mem.PA // first byte in the boot image
+	index   mem.PA // frame with one entry per leaf table, each with one entry per page
+	account mem.Account
+}
+
+const (
+	pagesPerTable = abi.PageSize / 8
+	// maxVMOBytes is what an index frame reaches.
+	maxVMOBytes = pagesPerTable * pagesPerTable * abi.PageSize
+)
+
+// imageVMO makes a memory object of size bytes of the boot image at base.
+func (k *Kernel) imageVMO(base mem.PA, size uint64) uint32 {
+	i := k.freeVMOs
+	if i == 0 {
+		return 0
+	}
+	v := &k.vmos[i]
+	k.freeVMOs = v.next
+	*v = vmo{size: size, base: base}
+	return i
+}
+
+func (v *vmo) immutable() bool { return v.pid == 0 }
+
+// page returns the frame of page n of v, taking a zeroed one if it is new.
+func (k *Kernel) page(v *vmo, n uint64) (mem.PA, bool) {
+	if v.immutable() {
+		return v.base + mem.PA(n*abi.PageSize), true
+	}
+	table := &mem.Words(v.index)[n/pagesPerTable]
+	if *table == 0 {
+		pa, ok := k.zeroFrame(&v.account)
+		if !ok {
+			return 0, false
+		}
+		*table = uint64(pa)
+	}
+	slot := &mem.Words(mem.PA(*table))[n%pagesPerTable]
+	if *slot == 0 {
+		pa, ok := k.zeroFrame(&v.account)
+		if !ok {
+			return 0, false
+		}
+		*slot = uint64(pa)
+	}
+	return mem.PA(*slot), true
+}
+
+func (k *Kernel) zeroFrame(a *mem.Account) (mem.PA, bool) {
+	pa, ok := k.pool.Take(a)
+	if ok {
+		mem.Zero(pa)
+	}
+	return pa, ok
+}
+
+// vmoFrames is the budget of an object: its pages, their tables and the index.
+func vmoFrames(size uint64) int {
+	pages := int(size / abi.PageSize)
+	return pages + (pages+pagesPerTable-1)/pagesPerTable + 1
+}
+
+func (k *Kernel) sysVMOCreate(p *Process) abi.Errno {
+	x := &p.Frame.X
+	bytes := x[hart.A0]
+	if bytes == 0 || bytes > maxVMOBytes {
+		return abi.EINVAL
+	}
+	if p.numVMOs >= vmosPerProcess || k.freeVMOs == 0 || p.freeH == 0 {
+		return abi.ENOSPC
+	}
+	size := (bytes + abi.PageSize - 1) &^ (abi.PageSize - 1)
+	i := k.freeVMOs
+	v := &k.vmos[i]
+	if !k.pool.Move(&p.acct, &v.account, vmoFrames(size)) {
+		return abi.ENOMEM
+	}
+	k.freeVMOs = v.next
+	v.refs, v.maps, v.next, v.base = 0, 0, 0, 0
+	v.owner, v.pid, v.size = p.id, p.pid, size
+	v.index, _ = k.zeroFrame(&v.account)
+	p.numVMOs++
+	c := k.newCap(p, abi.KindVMO, i, abi.RightRead|abi.RightWrite|abi.RightGrant, 0, 0)
+	x[hart.A0] = k.handleFor(c)
+	return abi.OK
+}
+
+// maybeFreeVMO returns the frames of an object that nobody names or maps any
+// more, and its budget to its creator if that still lives.
+func (k *Kernel) maybeFreeVMO(i uint32) {
+	v := &k.vmos[i]
+	if v.refs != 0 || v.maps != 0 || v.immutable() {
+		return
+	}
+	index := mem.Words(v.index)
+	for t, table := range index {
+		if table == 0 {
+			continue
+		}
+		for _, pa := range mem.Words(mem.PA(table)) {
+			if pa != 0 {
+				k.pool.Give(&v.account, mem.PA(pa))
+			}
+		}
+		k.pool.Give(&v.account, mem.PA(table))
+		index[t] = 0
+	}
+	k.pool.Give(&v.account, v.index)
+	if p := &k.procs[v.owner]; p.state == procLive && p.pid == v.pid {
+		k.pool.Move(&v.account, &p.acct, v.account.Limit())
+		p.numVMOs--
+	} else {
+		k.pool.Close(&v.account)
+	}
+	v.index, v.pid, v.size = 0, 0, 0
+	v.next = k.freeVMOs
+	k.freeVMOs = i
+}
+
+// readVMO fills dst from the bytes of v at off, which must be inside. Pages that
+// were never touched read as zero without coming into being.
+func (k *Kernel) readVMO(v *vmo, off uint64, dst []byte) {
+	for len(dst) > 0 {
+		n := min(uint64(len(dst)), abi.PageSize-off%abi.PageSize)
+		if pa := k.present(v, off/abi.PageSize); pa != 0 {
+			copy(dst[:n], mem.Bytes(pa+mem.PA(off%abi.PageSize), int(n)))
+		} else {
+			clear(dst[:n])
+		}
+		dst = dst[n:]
+		off += n
+	}
+}
+
+// present returns the frame of page n of v, 0 if it was never touched.
+func (k *Kernel) present(v *vmo, n uint64) mem.PA {
+	if v.immutable() {
+		return v.base + mem.PA(n*abi.PageSize)
+	}
+	table := mem.Words(v.index)[n/pagesPerTable]
+	if table == 0 {
+		return 0
+	}
+	return mem.PA(mem.Words(mem.PA(table))[n%pagesPerTable])
+}
+
+// vmoAccess checks the arguments of VMO_READ and VMO_WRITE.
+func (k *Kernel) vmoAccess(p *Process, right abi.Rights) (*vmo, abi.Errno) {
+	x := &p.Frame.X
+	n, errno := k.need(p, x[hart.A0], abi.KindVMO, right)
+	if errno != abi.OK {
+		return nil, errno
+	}
+	v := &k.vmos[n.obj]
+	off, length := x[hart.A1], x[hart.A3]
+	if length > abi.MaxMessage || off > v.size || length > v.size-off {
+		return nil, abi.EINVAL
+	}
+	return v, abi.OK
+}
+
+func (k *Kernel) sysVMORead(p *Process) abi.Errno {
+	x := &p.Frame.X
+	v, errno := k.vmoAccess(p, abi.RightRead)
+	if errno != abi.OK {
+		return errno
+	}
+	buf := k.scratch[:x[hart.A3]]
+	k.readVMO(v, x[hart.A1], buf)
+	if !p.space.CopyOut(x[hart.A2], buf) {
+		return abi.EFAULT
+	}
+	x[hart.A0] = 0
+	return abi.OK
+}
+
+func (k *Kernel) sysVMOWrite(p *Process) abi.Errno {
+	x := &p.Frame.X
+	v, errno := k.vmoAccess(p, abi.RightWrite)
+	if errno != abi.OK {
+		return errno
+	}
+	buf := k.scratch[:x[hart.A3]]
+	if !p.space.CopyIn(buf, x[hart.A2]) {
+		return abi.EFAULT
+	}
+	for off := x[hart.A1]; len(buf) > 0; {
+		n := min(uint64(len(buf)), abi.PageSize-off%abi.PageSize)
+		pa, ok := k.page(v, off/abi.PageSize)
+		if !ok {
+			return abi.ENOMEM
+		}
+		copy(mem.Bytes(pa+mem.PA(off%abi.PageSize), int(n)), buf[:n])
+		buf = buf[n:]
+		off += n
+	}
+	x[hart.A0] = 0
+	return abi.OK
+}

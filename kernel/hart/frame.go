@@ -1,0 +1,65 @@
+// Package hart is the part of the kernel that needs the processor: entering a
+// process and coming back, CSRs, timers and floating-point registers.
+//
+// A trap is a function return. [Enter] loads the registers of a [Frame] and
+// executes SRET; the trap vector saves them into the same frame and returns from
+// Enter to the kernel's hart loop. No Go code ever runs in an interrupt context:
+// interrupts are taken in U-mode only, and kernel code is sequential.
+//
+// The package imports nothing. Frame builds on every machine, so that the rest of
+// the kernel can be tested without a RISC-V processor.
+package hart
+
+// Register numbers of a [Frame], by their names in the RISC-V calling convention.
+const (
+	RA  = 1
+	SP  = 2
+	A0  = 10
+	A1  = 11
+	A2  = 12
+	A3  = 13
+	A4  = 14
+	A5  = 15
+	A6  = 16
+	A7  = 17
+	S2  = 18 // first of the eight payload registers s2 to s9
+	S10 = 26
+)
+
+// Frame holds the user state of a thread while it is not running. The trap path
+// in assembly knows its layout through go_asm.h.
+type Frame struct {
+	X     [32]uint64 // integer registers; X[0] is the program counter
+	Cause uint64     // scause of the trap that ended the last Enter
+	Tval  uint64     // stval of that trap
+	// Full tells which registers X holds. A system call saves only the registers
+	// that the ABI preserves or passes, and Enter zeroes the others; every other
+	// trap saves all.
+	Full uint64
+
+	// The kernel's own registers while the thread runs: SP, RA and g. Go on
+	// riscv64 keeps nothing else across a call.
+	ksp, kra, kg uint64
+}
+
+// FPState is the floating-point state of a thread: f0 to f31 and fcsr.
+type FPState struct {
+	F    [32]uint64
+	FCSR uint64
+}
+
+// Values of scause (RISC-V privileged specification, section "Supervisor Cause
+// Register").
+const (
+	CauseInterrupt  = 1 << 63
+	CauseTimer      = CauseInterrupt | 5
+	CauseExternal   = CauseInterrupt | 9
+	CauseSoftware   = CauseInterrupt | 1
+	CauseFetchFault = 1
+	CauseIllegal    = 2
+	CauseBreakpoint = 3
+	CauseEcallU     = 8
+	CauseFetchPage  = 12
+	CauseLoadPage   = 13
+	CauseStorePage  = 15
+)

@@ -1,0 +1,30 @@
+// Package kernel ties the kernel together on the target: it maps memory, starts
+// the root process from the archive and runs the hart loop, which enters a
+// process and handles the trap that comes back, until the root process ends.
+//
+// The logic is in package core, the processor in package hart; a board supplies
+// a [Machine].
+package kernel
+
+import (
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/sv39"
+)
+
+// Machine is what a board tells the kernel about itself.
+type Machine struct {
+	Free    []mem.Range   // RAM for page frames: ascending, page aligned, nothing else in it
+	Map     []sv39.Region // kernel mappings below 4 GiB except Free: ascending, with holes as guards
+	Archive mem.Range     // the archive of the boot image, inside Map
+	TickNS  uint64        // nanoseconds per tick of the time CSR
+	Seed    [32]byte      // real entropy
+
+	// SetTimer asks for a timer interrupt when the time CSR reaches tick; all ones
+	// means never.
+	SetTimer func(tick uint64)
+	// Console writes to the serial console. It must neither allocate nor block for
+	// longer than the line takes.
+	Console func([]byte)
+	// PowerOff ends the machine; QEMU exits with status.
+	PowerOff func(status int)
+}

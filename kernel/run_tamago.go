@@ -1,0 +1,202 @@
+//go:build tamago && riscv64
+
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	_ "unsafe" // for go:linkname
+
+	"nexus.internal/kernel/core"
+	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/image"
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/sv39"
+)
+
+//go:linkname systemstack runtime.systemstack
+func systemstack(fn func())
+
+// Exit statuses of the machine that are not the root process's.
+const (
+	exitBoot  = 100 // the root process could not be started
+	exitCheck = 101 // a check at the end of the run failed
+)
+
+// Run boots the system and does not return.
+func Run(m *Machine) {
+	// The kernel allocates while it boots and never again, so there is nothing to
+	// collect.
+	debug.SetGCPercent(-1)
+	l, err := boot(m)
+	if err != nil {
+		print("kernel: PANIC: boot: ", err.Error(), "\n")
+		m.PowerOff(exitBoot)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	hart.Init()
+	hart.FPOff()
+	// The system stack does not grow, which would allocate, and has a guard page.
+	systemstack(l.run)
+	hart.FPClean() // ReadMemStats computes with floats
+	status, _ := l.kernel.Ended()
+	runtime.ReadMemStats(&after)
+	if !l.check(&before, &after) && status == 0 {
+		status = exitCheck
+	}
+	m.PowerOff(int(status))
+}
+
+// loop is the state of the hart loop.
+type loop struct {
+	m      *Machine
+	kernel *core.Kernel
+	root   mem.PA
+	pool   *mem.Pool
+	free   int // frames free before the first process
+	armed  int64
+	tickNS int64
+}
+
+func boot(m *Machine) (*loop, error) {
+	pool, err := mem.NewPool(m.Free)
+	if err != nil {
+		return nil, fmt.Errorf("page frames: %w", err)
+	}
+	var tables mem.Account // the kernel's own page tables
+	if !pool.Open(&tables, maxKernelTables) {
+		return nil, fmt.Errorf("page tables: %d frames free, %d needed", pool.Free(), maxKernelTables)
+	}
+	regions := slices.Clone(m.Map)
+	for _, r := range m.Free {
+		regions = append(regions, sv39.Region{Range: r, Perm: sv39.R | sv39.W})
+	}
+	slices.SortFunc(regions, func(a, b sv39.Region) int { return int(int64(a.Start) - int64(b.Start)) })
+	root, err := sv39.BuildKernel(func() (mem.PA, bool) { return pool.Take(&tables) }, regions)
+	if err != nil {
+		return nil, err
+	}
+	pool.Close(&tables)
+	hart.SetSATP(8<<60 | uint64(root)>>12)
+	hart.FenceAll()
+
+	raw := mem.Bytes(m.Archive.Start, int(m.Archive.End-m.Archive.Start))
+	a, err := image.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{m: m, root: root, pool: pool, free: pool.Free(), tickNS: int64(m.TickNS)}
+	l.kernel = core.New(core.Config{
+		Pool: pool, KernelRoot: root, Console: m.Console, Now: l.now, TickNS: m.TickNS, Seed: m.Seed,
+		FenceSpace: hart.FenceASID, FencePage: hart.FencePage, FP: fpu{},
+	})
+	clear(m.Seed[:])
+	return l, l.kernel.Boot(a, m.Archive.Start)
+}
+
+// maxKernelTables is enough for the tables of 4 GiB in leaves of 2 MiB with a
+// few ranges of 4 KiB leaves.
+const maxKernelTables = 64
+
+const never = math.MaxInt64
+
+func (l *loop) now() int64 { return int64(hart.Time()) * l.tickNS }
+
+// run is the hart loop. It returns when the root process has ended.
+func (l *loop) run() {
+	k := l.kernel
+	l.arm(never)
+	satp := uint64(0)
+	k.Tick()
+	for {
+		p := k.Current()
+		if alarm := k.Alarm(); alarm != 0 && alarm < l.armed {
+			l.arm(alarm)
+		}
+		if p == nil {
+			hart.Wait()
+			l.arm(never)
+			k.Tick()
+			continue
+		}
+		if s := p.SATP(); s != satp {
+			hart.SetSATP(s)
+			satp = s
+		}
+		hart.Enter(&p.Frame)
+		if p.Frame.Cause == hart.CauseTimer {
+			l.arm(never)
+		}
+		k.Trap(p)
+		if _, ended := k.Ended(); ended {
+			return
+		}
+	}
+}
+
+// arm programs the timer for a time in nanoseconds.
+func (l *loop) arm(at int64) {
+	l.armed = at
+	if at == never {
+		l.m.SetTimer(math.MaxUint64)
+		return
+	}
+	l.m.SetTimer(uint64((at + l.tickNS - 1) / l.tickNS))
+}
+
+// fpu is the floating-point unit of this hart.
+type fpu struct{}
+
+func (fpu) Off()                 { hart.FPOff() }
+func (fpu) Dirty() bool          { return hart.FPDirty() }
+func (fpu) Clean()               { hart.FPClean() }
+func (fpu) Save(s *hart.FPState) { hart.FPSave(s) }
+func (fpu) Load(s *hart.FPState) { hart.FPLoad(s) }
+
+// check proves, at the end of a run, what must have held all along, and says so.
+func (l *loop) check(before, after *runtime.MemStats) bool {
+	ok := l.verdict("w^x walk", l.checkWX())
+	ok = l.verdict("kernel heap static", checkHeap(before, after)) && ok
+	l.kernel.Shutdown()
+	return l.verdict("frames returned", l.checkFrames()) && ok
+}
+
+func (l *loop) verdict(name string, err error) bool {
+	if err != nil {
+		print("KSELFTEST: ", name, " FAIL: ", err.Error(), "\n")
+		return false
+	}
+	print("KSELFTEST: ", name, " ok\n")
+	return true
+}
+
+func (l *loop) checkWX() error {
+	if va, found := sv39.FindWX(l.root); found {
+		return fmt.Errorf("kernel page %#x is writable and executable", va)
+	}
+	if name, va, found := l.kernel.FindWX(); found {
+		return fmt.Errorf("page %#x of %s is writable and executable", va, name)
+	}
+	return nil
+}
+
+func checkHeap(before, after *runtime.MemStats) error {
+	if n := after.Mallocs - before.Mallocs; n != 0 {
+		return fmt.Errorf("%d allocations since boot", n)
+	}
+	if n := after.Sys - before.Sys; n != 0 {
+		return fmt.Errorf("the Go heap took %d bytes since boot", n)
+	}
+	return nil
+}
+
+func (l *loop) checkFrames() error {
+	if n := l.pool.Free(); n != l.free {
+		return fmt.Errorf("%d frames free, %d before the first process", n, l.free)
+	}
+	return nil
+}
