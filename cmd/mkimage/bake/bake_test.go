@@ -3,7 +3,6 @@ package bake
 import (
 	"bytes"
 	"context"
-	"debug/elf"
 	"errors"
 	"os"
 	"os/exec"
@@ -12,20 +11,32 @@ import (
 	"testing"
 	"time"
 
+	"nexus.internal/kernel/elf/elftest"
 	"nexus.internal/kernel/image"
-	"nexus.internal/test/tinyelf"
+	"nexus.internal/test/tinykernel"
 	"pgregory.net/rapid"
 )
 
-const base = 0x80210000
+const (
+	base   = tinykernel.Base
+	rx, rw = elftest.R | elftest.X, elftest.R | elftest.W
+)
+
+// executable returns an ELF with these segments.
+func executable(entry uint64, segments ...elftest.Segment) []byte {
+	for i := range segments {
+		segments[i].Type = elftest.Load
+	}
+	return elftest.File{Entry: entry, Segments: segments}.Build()
+}
 
 // config returns an image configuration around a kernel that prints text.
 func config(text string) Config {
-	code := tinyelf.Printer(text, 0)
+	code := tinykernel.Code(text, 0)
 	return Config{
-		Kernel: tinyelf.Encode(base,
-			tinyelf.Segment{Addr: base, Data: code, Flags: elf.PF_R | elf.PF_X},
-			tinyelf.Segment{Addr: base + 0x4000, Data: []byte("data"), Zeros: 0x2345, Flags: elf.PF_R | elf.PF_W}),
+		Kernel: executable(base,
+			elftest.Segment{VA: base, Data: code, Flags: rx},
+			elftest.Segment{VA: base + 0x4000, Data: []byte("data"), MemSize: 0x2349, Flags: rw}),
 		Root: "init", RootFrames: 512, Args: []string{"init"}, Env: []string{"A=b"},
 		Entries: []Entry{{image.EntryPrograms, bytes.Repeat([]byte("p"), 9000)}, {image.EntryManifest, []byte("m")}},
 	}
@@ -102,9 +113,8 @@ func TestRejectDamage(t *testing.T) {
 }
 
 func TestRejectKernel(t *testing.T) {
-	rx, rw := elf.PF_R|elf.PF_X, elf.PF_R|elf.PF_W
-	code := tinyelf.Printer("", 0)
-	good := tinyelf.Encode(base, tinyelf.Segment{Addr: base, Data: code, Flags: rx})
+	code := tinykernel.Code("", 0)
+	good := executable(base, elftest.Segment{VA: base, Data: code, Flags: rx})
 	change := func(off int, v byte) []byte { b := bytes.Clone(good); b[off] = v; return b }
 	for _, tt := range []struct {
 		name   string
@@ -113,18 +123,18 @@ func TestRejectKernel(t *testing.T) {
 	}{
 		{"nothing", nil, ""},
 		{"no ELF", []byte("no ELF at all"), ""},
-		{"other machine", change(18, byte(elf.EM_X86_64)), "EM_X86_64"},
-		{"shared object", change(16, byte(elf.ET_DYN)), "ET_DYN"},
-		{"no segments", tinyelf.Encode(base), "entry"},
-		{"below the load address", tinyelf.Encode(base, tinyelf.Segment{Addr: QEMUVirt.Load - 4096, Data: code, Flags: rx}), "free from"},
-		{"over the header", tinyelf.Encode(base, tinyelf.Segment{Addr: QEMUVirt.Load, Data: code, Flags: rx}), "free from"},
-		{"overlap", tinyelf.Encode(base, tinyelf.Segment{Addr: base, Data: code, Flags: rx}, tinyelf.Segment{Addr: base + 8, Data: code, Flags: rw}), "free from"},
-		{"W and X", tinyelf.Encode(base, tinyelf.Segment{Addr: base, Data: code, Flags: rx | rw}), "writable and executable"},
-		{"too far", tinyelf.Encode(base, tinyelf.Segment{Addr: base, Data: code, Flags: rx}, tinyelf.Segment{Addr: 1 << 40, Data: code, Flags: rw}), "ends beyond"},
-		{"too much bss", tinyelf.Encode(base, tinyelf.Segment{Addr: base, Data: code, Zeros: image.MaxSize, Flags: rx}), "ends beyond"},
-		{"bss wraps", tinyelf.Encode(base, tinyelf.Segment{Addr: base, Data: code, Zeros: 1<<64 - 1000, Flags: rx}), ""},
-		{"entry in data", tinyelf.Encode(base, tinyelf.Segment{Addr: base, Data: code, Flags: rw}), "entry"},
-		{"entry in bss", tinyelf.Encode(base+uint64(len(code)), tinyelf.Segment{Addr: base, Data: code, Zeros: 100, Flags: rx}), "entry"},
+		{"other machine", change(18, 62), "EM_X86_64"},
+		{"shared object", change(16, 3), "ET_DYN"},
+		{"no segments", executable(base), "entry"},
+		{"below the load address", executable(base, elftest.Segment{VA: QEMUVirt.Load - 4096, Data: code, Flags: rx}), "free from"},
+		{"over the header", executable(base, elftest.Segment{VA: QEMUVirt.Load, Data: code, Flags: rx}), "free from"},
+		{"overlap", executable(base, elftest.Segment{VA: base, Data: code, Flags: rx}, elftest.Segment{VA: base + 8, Data: code, Flags: rw}), "free from"},
+		{"W and X", executable(base, elftest.Segment{VA: base, Data: code, Flags: rx | rw}), "writable and executable"},
+		{"too far", executable(base, elftest.Segment{VA: base, Data: code, Flags: rx}, elftest.Segment{VA: 1 << 40, Data: code, Flags: rw}), "ends beyond"},
+		{"too much bss", executable(base, elftest.Segment{VA: base, Data: code, MemSize: image.MaxSize + 1, Flags: rx}), "ends beyond"},
+		{"bss wraps", executable(base, elftest.Segment{VA: base, Data: code, MemSize: 1<<64 - 1000, Flags: rx}), ""},
+		{"entry in data", executable(base, elftest.Segment{VA: base, Data: code, Flags: rw}), "entry"},
+		{"entry in bss", executable(base+uint64(len(code)), elftest.Segment{VA: base, Data: code, MemSize: uint64(len(code)) + 100, Flags: rx}), "entry"},
 		{"cut off", good[:len(good)-1], ""},
 	} {
 		cfg := config("")
@@ -191,7 +201,7 @@ func TestQEMUBoots(t *testing.T) {
 	}
 	for _, entry := range []uint64{base, QEMUVirt.Load + 7<<20 + 0x8fc} {
 		cfg := config("")
-		cfg.Kernel = tinyelf.Encode(entry, tinyelf.Segment{Addr: entry, Data: tinyelf.Printer("kernel runs\n", 0), Flags: elf.PF_R | elf.PF_X})
+		cfg.Kernel = executable(entry, elftest.Segment{VA: entry, Data: tinykernel.Code("kernel runs\n", 0), Flags: rx})
 		img, err := Bake(cfg)
 		if err != nil {
 			t.Fatal(err)

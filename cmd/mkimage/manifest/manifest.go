@@ -1,0 +1,284 @@
+// Package manifest reads the description of a system as people write it, in
+// TOML, and turns it into what the image holds: the manifest for init
+// (svc/manifest) and the rules for policyd.
+//
+// Everything that can be known before the machine runs is checked here, so that
+// a mistake fails the build and not a boot: unknown keys and services, names and
+// identities used twice, calls that the policy would refuse, cycles in the start
+// order, budgets beyond the machine.
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/manifest"
+)
+
+// The reasons, beside those of svc/manifest, for which a system is refused.
+var (
+	ErrSyntax = errors.New("not valid")
+	ErrKey    = errors.New("unknown key")
+	ErrSystem = errors.New("[system] is out of range")
+	ErrCycle  = errors.New("cycle in the start order")
+	ErrLazy   = errors.New("lazy names a service that is not in calls")
+	ErrRAM    = errors.New("budgets exceed the machine")
+	ErrGrant  = errors.New("the policy does not grant what the manifest needs")
+)
+
+// What a service gets when its description does not say otherwise.
+const (
+	defaultReady         = 5 * time.Second
+	defaultBackoff       = 100 * time.Millisecond
+	defaultMaxBackoff    = 10 * time.Second
+	defaultRestartLimit  = 5
+	defaultRestartWindow = time.Minute
+)
+
+// maxMiB bounds sizes in the file: 64 GiB, far beyond any supported machine and
+// far below an overflow.
+const maxMiB = 64 << 10
+
+// System is a checked description.
+type System struct {
+	RAM        uint64 // bytes of the smallest machine that must run it
+	Kernel     uint64 // bytes that the kernel keeps for itself, its image not counted
+	Root       string // name of the root process
+	RootFrames uint64 // its budget in pages
+	Args, Env  []string
+	Manifest   manifest.Manifest // in start order
+}
+
+// The TOML file. Keys that are not here are errors.
+type file struct {
+	System  system
+	Service []service
+}
+
+type system struct {
+	RAMMiB    uint64 `toml:"ram_mib"`
+	KernelMiB uint64 `toml:"kernel_mib"`
+	Root      struct {
+		Name      string
+		BudgetKiB uint64 `toml:"budget_kib"`
+		Args, Env []string
+	}
+}
+
+type service struct {
+	Name, Program string
+	Args, Env     []string
+	BudgetKiB     uint64 `toml:"budget_kib"`
+	Console       bool
+	Spawn         bool
+	Calls, Lazy   []string
+	Restart       policy
+	Backoff       duration
+	MaxBackoff    duration `toml:"max_backoff"`
+	RestartLimit  int      `toml:"restart_limit"`
+	RestartWindow duration `toml:"restart_window"`
+	Ready         duration
+	Demand        bool
+	Essential     bool
+}
+
+// duration is written like "100ms"; a bare number has no unit and is refused.
+type duration time.Duration
+
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = duration(v)
+	return err
+}
+
+// or returns d, or what applies if the file does not say.
+func (d duration) or(def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return time.Duration(d)
+}
+
+type policy manifest.Policy
+
+func (p *policy) UnmarshalText(text []byte) error {
+	for _, v := range []manifest.Policy{manifest.Never, manifest.OnFailure, manifest.Always} {
+		if string(text) == v.String() {
+			*p = policy(v)
+			return nil
+		}
+	}
+	return fmt.Errorf("restart policy %q: want never, on-failure or always", text)
+}
+
+// Parse reads and checks a description. name is only for messages.
+func Parse(name, text string) (*System, error) {
+	s, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return s, nil
+}
+
+func parse(text string) (*System, error) {
+	var f file
+	if err := decode(text, &f); err != nil {
+		return nil, err
+	}
+	sys := f.System
+	switch {
+	case sys.RAMMiB == 0 || sys.RAMMiB > maxMiB || sys.KernelMiB == 0 || sys.KernelMiB >= sys.RAMMiB:
+		return nil, fmt.Errorf("%w: ram_mib = %d, kernel_mib = %d", ErrSystem, sys.RAMMiB, sys.KernelMiB)
+	case sys.Root.BudgetKiB == 0 || sys.Root.BudgetKiB > sys.RAMMiB<<10:
+		return nil, fmt.Errorf("%w: root.budget_kib = %d", ErrSystem, sys.Root.BudgetKiB)
+	case sys.Root.Name == "" || len(sys.Root.Name) > abi.MaxName:
+		return nil, fmt.Errorf("%w: root.name = %q", ErrSystem, sys.Root.Name)
+	}
+	s := &System{
+		RAM: sys.RAMMiB << 20, Kernel: sys.KernelMiB << 20,
+		Root: sys.Root.Name, RootFrames: frames(sys.Root.BudgetKiB), Args: sys.Root.Args, Env: sys.Root.Env,
+		Manifest: manifest.Manifest{Version: manifest.Version},
+	}
+	for _, src := range f.Service {
+		svc, err := src.convert()
+		if err != nil {
+			return nil, fmt.Errorf("service %q: %w", src.Name, err)
+		}
+		if svc.Name == s.Root || manifest.ServiceID(svc.Name) == manifest.ServiceID(s.Root) {
+			return nil, fmt.Errorf("%w: service %q and the root process", manifest.ErrDuplicate, svc.Name)
+		}
+		s.Manifest.Services = append(s.Manifest.Services, svc)
+	}
+	var err error
+	if s.Manifest.Services, err = startOrder(s.Manifest.Services); err != nil {
+		return nil, err
+	}
+	return s, s.Manifest.Validate()
+}
+
+// decode reads TOML into v and refuses keys that v does not have.
+func decode(text string, v any) error {
+	meta, err := toml.Decode(text, v)
+	if err != nil {
+		var pe toml.ParseError
+		if errors.As(err, &pe) {
+			return fmt.Errorf("%w: %s", ErrSyntax, strings.TrimSpace(pe.ErrorWithPosition()))
+		}
+		return fmt.Errorf("%w: %v", ErrSyntax, err)
+	}
+	if keys := meta.Undecoded(); len(keys) > 0 {
+		return fmt.Errorf("%w %v", ErrKey, keys[0])
+	}
+	return nil
+}
+
+// convert fills in what the description leaves open.
+func (src *service) convert() (manifest.Service, error) {
+	s := manifest.Service{
+		Name: src.Name, Program: src.Program, Args: src.Args, Env: src.Env,
+		Frames: frames(src.BudgetKiB), Console: src.Console, Spawn: src.Spawn,
+		Ready: src.Ready.or(defaultReady), Demand: src.Demand, Essential: src.Essential,
+	}
+	if s.Program == "" {
+		s.Program = s.Name
+	}
+	for _, name := range src.Calls {
+		s.Calls = append(s.Calls, manifest.Call{Name: name, Lazy: slices.Contains(src.Lazy, name)})
+	}
+	for _, name := range src.Lazy {
+		if !s.MayCall(name) {
+			return s, fmt.Errorf("%w: %q", ErrLazy, name)
+		}
+	}
+	s.Restart = manifest.Restart{
+		Policy: manifest.Policy(src.Restart), Backoff: time.Duration(src.Backoff), MaxBackoff: time.Duration(src.MaxBackoff),
+		Limit: src.RestartLimit, Window: time.Duration(src.RestartWindow),
+	}
+	if r := &s.Restart; r.Policy != manifest.Never {
+		r.Backoff = src.Backoff.or(defaultBackoff)
+		r.MaxBackoff = src.MaxBackoff.or(max(r.Backoff, defaultMaxBackoff))
+		r.Window = src.RestartWindow.or(defaultRestartWindow)
+		if r.Limit == 0 {
+			r.Limit = defaultRestartLimit
+		}
+	}
+	return s, nil
+}
+
+// frames returns the whole pages in kib KiB.
+func frames(kib uint64) uint64 { return kib / (abi.PageSize >> 10) }
+
+// startOrder sorts services so that each comes after those it calls, lazy calls
+// aside, and otherwise keeps the order of the file.
+func startOrder(services []manifest.Service) ([]manifest.Service, error) {
+	const (
+		open = iota
+		visiting
+		done
+	)
+	index := make(map[string]int, len(services))
+	for i, s := range services {
+		if _, ok := index[s.Name]; ok {
+			return nil, fmt.Errorf("%w: %q", manifest.ErrDuplicate, s.Name)
+		}
+		index[s.Name] = i
+	}
+	state := make([]int, len(services))
+	var order []manifest.Service
+	var path []string
+	var visit func(i int) error
+	visit = func(i int) error {
+		s := &services[i]
+		path = append(path, s.Name)
+		switch state[i] {
+		case done:
+		case visiting:
+			return fmt.Errorf("%w: %s", ErrCycle, strings.Join(path[slices.Index(path, s.Name):], " calls "))
+		case open:
+			state[i] = visiting
+			for _, c := range s.Calls {
+				at, ok := index[c.Name]
+				if !ok {
+					return fmt.Errorf("%w: %q calls %q", manifest.ErrUnknown, s.Name, c.Name)
+				}
+				if c.Lazy || at == i { // a call to itself is refused by Validate
+					continue
+				}
+				if err := visit(at); err != nil {
+					return err
+				}
+			}
+			state[i] = done
+			order = append(order, *s)
+		}
+		path = path[:len(path)-1]
+		return nil
+	}
+	for i := range services {
+		if err := visit(i); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
+}
+
+// CheckRAM reports whether the whole system fits its smallest machine, of which
+// used bytes are taken before the kernel runs: firmware and image. Budgets are
+// reservations, so they must fit together, whether they are used or not.
+func (s *System) CheckRAM(used uint64) error {
+	sum := s.RootFrames * abi.PageSize
+	for _, svc := range s.Manifest.Services {
+		sum += svc.Frames * abi.PageSize
+	}
+	if total := used + s.Kernel + sum; total > s.RAM {
+		return fmt.Errorf("%w: firmware and image %d KiB, kernel %d KiB, budgets %d KiB, together %d KiB more than %d MiB",
+			ErrRAM, used>>10, s.Kernel>>10, sum>>10, (total-s.RAM+1023)>>10, s.RAM>>20)
+	}
+	return nil
+}

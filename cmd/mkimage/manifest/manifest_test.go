@@ -1,0 +1,187 @@
+package manifest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"nexus.internal/svc/manifest"
+)
+
+const sample = `
+[system]
+ram_mib = 128
+kernel_mib = 26
+root = { name = "init", budget_kib = 8192, args = ["init"] }
+
+[[service]]
+name = "selftest-client"
+budget_kib = 4096
+console = true
+spawn = true
+calls = ["logd", "policyd"]
+essential = true
+
+[[service]]
+name = "policyd"
+budget_kib = 4096
+calls = ["logd"]
+lazy = ["logd"]
+restart = "on-failure"
+backoff = "20ms"
+ready = "2s"
+
+[[service]]
+name = "logd"
+program = "journal"
+budget_kib = 2048
+restart = "always"
+restart_limit = 9
+`
+
+func TestParse(t *testing.T) {
+	s, err := Parse("system.toml", sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.RAM != 128<<20 || s.Kernel != 26<<20 || s.Root != "init" || s.RootFrames != 2048 || len(s.Args) != 1 {
+		t.Errorf("system = %+v", s)
+	}
+	var order []string
+	for _, svc := range s.Manifest.Services {
+		order = append(order, svc.Name)
+	}
+	if got := strings.Join(order, " "); got != "logd policyd selftest-client" {
+		t.Errorf("start order %q", got)
+	}
+	logd, policyd := s.Manifest.Lookup("logd"), s.Manifest.Lookup("policyd")
+	if logd.Program != "journal" || logd.Frames != 512 || logd.Restart.Limit != 9 || logd.Restart.Policy != manifest.Always {
+		t.Errorf("logd = %+v", logd)
+	}
+	if policyd.Program != "policyd" || policyd.Ready != 2*time.Second || policyd.Restart.Backoff != 20*time.Millisecond || !policyd.Calls[0].Lazy {
+		t.Errorf("policyd = %+v", policyd)
+	}
+}
+
+func TestRejectSystem(t *testing.T) {
+	for _, tt := range []struct {
+		name, old, new string
+		want           error
+		text           string
+	}{
+		{"syntax", "[system]", "[system", ErrSyntax, "line 3"},
+		{"unknown key", "console = true", "consol = true", ErrKey, "service.consol"},
+		{"unknown table", "[system]", "[sistem]", ErrKey, "sistem"},
+		{"bare duration", `ready = "2s"`, `ready = 2`, ErrSyntax, ""},
+		{"bad duration", `ready = "2s"`, `ready = "2 s"`, ErrSyntax, ""},
+		{"restart policy", `"always"`, `"sometimes"`, ErrSyntax, "sometimes"},
+		{"no RAM", "ram_mib = 128", "ram_mib = 0", ErrSystem, ""},
+		{"negative RAM", "ram_mib = 128", "ram_mib = -1", ErrSystem, ""},
+		{"kernel over RAM", "kernel_mib = 26", "kernel_mib = 128", ErrSystem, ""},
+		{"root budget", "budget_kib = 8192", "budget_kib = 0", ErrSystem, ""},
+		{"root name", `name = "init"`, `name = ""`, ErrSystem, ""},
+		{"service named like root", `name = "policyd"`, `name = "init"`, manifest.ErrDuplicate, "init"},
+		{"duplicate", `name = "policyd"`, `name = "logd"`, manifest.ErrDuplicate, "logd"},
+		{"unknown service", `"logd", "policyd"`, `"logd", "samgrd"`, manifest.ErrUnknown, `"selftest-client" calls "samgrd"`},
+
+		{"cycle of two", `program = "journal"`, `calls = ["selftest-client"]`, ErrCycle, "selftest-client calls logd calls selftest-client"},
+		{"lazy without call", `lazy = ["logd"]`, `lazy = ["selftest-client"]`, ErrLazy, ""},
+		{"own call", `"logd", "policyd"`, `"logd", "selftest-client"`, manifest.ErrCalls, ""},
+		{"small budget", "budget_kib = 2048", "budget_kib = 100", manifest.ErrBudget, `"logd"`},
+		{"never with bounds", `restart = "always"`, ``, manifest.ErrRestart, `"logd"`},
+		{"program", `"journal"`, `"../journal"`, manifest.ErrProgram, ""},
+		{"no services", sample[strings.Index(sample, "[[service]]"):], "", manifest.ErrServices, ""},
+	} {
+		if !strings.Contains(sample, tt.old) {
+			t.Fatalf("%s: %q is not in the sample", tt.name, tt.old)
+		}
+		_, err := Parse("system.toml", strings.Replace(sample, tt.old, tt.new, 1))
+		if !errors.Is(err, tt.want) || err != nil && !strings.Contains(err.Error(), tt.text) {
+			t.Errorf("%s: %v, want %v with %q", tt.name, err, tt.want, tt.text)
+		}
+	}
+}
+
+func TestRejectRAM(t *testing.T) {
+	s, err := Parse("system.toml", sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fits := uint64(128<<20 - 26<<20 - (8192+4096+4096+2048)<<10)
+	if err := s.CheckRAM(fits); err != nil {
+		t.Errorf("what fits exactly: %v", err)
+	}
+	if err := s.CheckRAM(fits + 1); !errors.Is(err, ErrRAM) || !strings.Contains(err.Error(), "1 KiB more") {
+		t.Errorf("one byte too much: %v", err)
+	}
+}
+
+func TestGrants(t *testing.T) {
+	s, err := Parse("system.toml", sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Rules{}
+	for _, f := range []string{
+		"[allow]\n\"Selftest-Client\" = [\"proc.spawn\", \"IPC.core\", \"ipc.core\"]\npolicyd = [\"ipc.core\"]",
+		"[allow]\nlogd = []",
+	} {
+		if err := r.AddRules("base.toml", f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Join(r["selftest-client"], " "); got != "ipc.core proc.spawn" {
+		t.Errorf("rules = %q", got)
+	}
+	if err := s.CheckGrants(r); err != nil {
+		t.Errorf("complete rules: %v", err)
+	}
+	for _, f := range []string{`[allow]
+policyd = []`, `[allow]
+selftest-client = ["ipc.core"]`, `[allow]
+selftest-client = ["proc.spawn"]`} {
+		less := Rules{"selftest-client": r["selftest-client"], "policyd": r["policyd"]}
+		if err := less.AddRules("local.toml", f); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CheckGrants(less); !errors.Is(err, ErrGrant) {
+			t.Errorf("%q: %v", f, err)
+		}
+	}
+}
+
+func TestRejectRules(t *testing.T) {
+	many := strings.Repeat(`"a",`, maxCaps+1)
+	for name, tt := range map[string]struct {
+		text string
+		want error
+	}{
+		"table":            {"[deny]\nlogd = []", ErrKey},
+		"syntax":           {"[allow", ErrSyntax},
+		"type":             {"[allow]\nlogd = 1", ErrSyntax},
+		"capability space": {"[allow]\nlogd = [\"a b\"]", ErrRule},
+		"no capability":    {"[allow]\nlogd = [\"\"]", ErrRule},
+		"long capability":  {"[allow]\nlogd = [\"" + strings.Repeat("x", maxCap+1) + "\"]", ErrRule},
+		"many":             {"[allow]\nlogd = [" + many + "]", ErrRule},
+		"long name":        {"[allow]\n" + strings.Repeat("x", 33) + " = []", ErrRule},
+		"case":             {"[allow]\nlogd = []\nLogd = []", ErrRule},
+	} {
+		if err := (Rules{}).AddRules("p.toml", tt.text); !errors.Is(err, tt.want) || !strings.HasPrefix(err.Error(), "p.toml: ") {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(sample)
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := Parse("system.toml", text)
+		if err != nil {
+			return
+		}
+		if _, err := manifest.Encode(&s.Manifest); err != nil && !errors.Is(err, manifest.ErrTooLong) {
+			t.Fatalf("a checked system does not encode: %v", err)
+		}
+	})
+}

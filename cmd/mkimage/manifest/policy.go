@@ -1,0 +1,83 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"nexus.internal/ipc/abi"
+)
+
+// Capabilities that a service needs from the policy for what the manifest lets
+// it do.
+const (
+	capIPC   = "ipc.core"   // to be connected to any service
+	capSpawn = "proc.spawn" // to create processes
+)
+
+// Limits of the rules.
+const (
+	maxCap  = 48 // bytes of a capability's name: what a request to policyd can carry
+	maxCaps = 64 // capabilities of one service
+)
+
+// ErrRule is the reason for which a policy file is refused.
+var ErrRule = errors.New("bad rule")
+
+// Rules is what policyd decides by: the capabilities of each service. A service
+// that is not in it has none.
+type Rules map[string][]string
+
+// AddRules adds the rules of one policy file, a table [allow] of lists
+// "service" = ["capability", …]. Files are added in the order of their names; a
+// later list replaces the earlier one of the same service. Case does not matter.
+func (r Rules) AddRules(name, text string) error {
+	var f struct{ Allow map[string][]string }
+	if err := decode(text, &f); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	seen := make(map[string]bool, len(f.Allow))
+	for service, caps := range f.Allow {
+		key := strings.ToLower(service)
+		if seen[key] {
+			return fmt.Errorf("%s: %w: %q is there twice, in different case", name, ErrRule, key)
+		}
+		seen[key] = true
+		if key == "" || len(key) > abi.MaxName {
+			return fmt.Errorf("%s: %w: service name %q", name, ErrRule, key)
+		}
+		if len(caps) > maxCaps {
+			return fmt.Errorf("%s: %w: %q has %d capabilities", name, ErrRule, key, len(caps))
+		}
+		list := make([]string, 0, len(caps))
+		for _, c := range caps {
+			c = strings.ToLower(c)
+			if c == "" || len(c) > maxCap || strings.ContainsFunc(c, notCapRune) {
+				return fmt.Errorf("%s: %w: %q has capability %q", name, ErrRule, key, c)
+			}
+			list = append(list, c)
+		}
+		slices.Sort(list)
+		r[key] = slices.Compact(list)
+	}
+	return nil
+}
+
+func notCapRune(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_'
+}
+
+// CheckGrants reports a service that the policy would keep from doing what the
+// manifest wires it for.
+func (s *System) CheckGrants(r Rules) error {
+	for _, svc := range s.Manifest.Services {
+		if len(svc.Calls) > 0 && !slices.Contains(r[svc.Name], capIPC) {
+			return fmt.Errorf("%w: %q calls %q without %q", ErrGrant, svc.Name, svc.Calls[0].Name, capIPC)
+		}
+		if svc.Spawn && !slices.Contains(r[svc.Name], capSpawn) {
+			return fmt.Errorf("%w: %q spawns without %q", ErrGrant, svc.Name, capSpawn)
+		}
+	}
+	return nil
+}
