@@ -14,7 +14,7 @@ import (
 // executable, the tables hold exactly the model's pages, and every frame of the
 // account is a table, an owned page or one that the test holds.
 func TestSpaceModel(t *testing.T) {
-	m := newMachine(t, 24) // a few steps can spend it
+	m := newMachine(t, 12) // a few steps can spend it
 	total := m.pool.Free()
 	rapid.Check(t, func(t *rapid.T) {
 		type mapping struct {
