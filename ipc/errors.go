@@ -1,0 +1,87 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+
+	"nexus.internal/ipc/abi"
+)
+
+// Error is a refusal of the kernel. There is one value for each number, so
+// errors are compared with == or errors.Is and cost no memory.
+type Error struct {
+	Errno abi.Errno
+	text  string
+	also  error // what errors.Is accepts besides the value itself
+}
+
+// Error implements error.
+func (e *Error) Error() string { return "ipc: " + e.text }
+
+// Is makes a passed deadline a context.DeadlineExceeded and a call that was given
+// up a context.Canceled.
+func (e *Error) Is(target error) bool { return e.also != nil && e.also == target }
+
+// Timeout reports whether the deadline passed, as net.Error does.
+func (e *Error) Timeout() bool { return e.Errno == abi.ETIMEDOUT }
+
+// The errors of the kernel.
+var (
+	ErrPermission = &Error{abi.EPERM, "the capability lacks the right", nil}
+	ErrBadHandle  = &Error{abi.EBADF, "no such handle", nil}
+	ErrKind       = &Error{abi.EKIND, "the handle names another kind of object", nil}
+	ErrInvalid    = &Error{abi.EINVAL, "argument out of range", nil}
+	ErrFault      = &Error{abi.EFAULT, "pointer to memory that is not there", nil}
+	ErrNoSyscall  = &Error{abi.ENOSYS, "no such system call", nil}
+	ErrNoMemory   = &Error{abi.ENOMEM, "memory budget spent", nil}
+	ErrNoSpace    = &Error{abi.ENOSPC, "table or quota full", nil}
+	ErrQueueFull  = &Error{abi.EAGAIN, "queue full", nil}
+	ErrTooLarge   = &Error{abi.EMSGSIZE, "message too large", nil}
+	ErrTimedOut   = &Error{abi.ETIMEDOUT, "deadline passed", context.DeadlineExceeded}
+	ErrClosed     = &Error{abi.ECLOSED, "peer died or endpoint closed", nil}
+	ErrCanceled   = &Error{abi.ECANCELED, "call given up", context.Canceled}
+	ErrExists     = &Error{abi.EEXIST, "a live process has this service id", nil}
+	ErrOverlap    = &Error{abi.EOVERLAP, "address range already mapped", nil}
+	ErrWX         = &Error{abi.EWX, "mapping would be writable and executable", nil}
+	ErrELF        = &Error{abi.EELF, "not an ELF that the loader accepts", nil}
+	ErrBusy       = &Error{abi.EBUSY, "object in use", nil}
+	ErrNoEntry    = &Error{abi.ENOENT, "nothing there", nil}
+	ErrPeerSpace  = &Error{abi.EPEERNOSPACE, "receiver has no free capability slot", nil}
+)
+
+// Errors of the library itself.
+var (
+	// ErrProtocol: a reply that is not one of this protocol, or answers another request.
+	ErrProtocol = errors.New("ipc: reply does not match the request")
+	// ErrNoSlot: the process waits for as many things as the runtime can tell apart.
+	ErrNoSlot = errors.New("ipc: no free event slot")
+	// ErrServerStopped: the server was stopped by its context.
+	ErrServerStopped = errors.New("ipc: server stopped")
+)
+
+var errorOf = [...]*Error{
+	abi.EPERM: ErrPermission, abi.EBADF: ErrBadHandle, abi.EKIND: ErrKind, abi.EINVAL: ErrInvalid, abi.EFAULT: ErrFault,
+	abi.ENOSYS: ErrNoSyscall, abi.ENOMEM: ErrNoMemory, abi.ENOSPC: ErrNoSpace, abi.EAGAIN: ErrQueueFull,
+	abi.EMSGSIZE: ErrTooLarge, abi.ETIMEDOUT: ErrTimedOut, abi.ECLOSED: ErrClosed, abi.ECANCELED: ErrCanceled,
+	abi.EEXIST: ErrExists, abi.EOVERLAP: ErrOverlap, abi.EWX: ErrWX, abi.EELF: ErrELF, abi.EBUSY: ErrBusy,
+	abi.ENOENT: ErrNoEntry, abi.EPEERNOSPACE: ErrPeerSpace,
+}
+
+// FromErrno returns the error for a number: nil for [abi.OK].
+func FromErrno(e abi.Errno) error {
+	switch {
+	case e == abi.OK:
+		return nil
+	case e > 0 && int(e) < len(errorOf) && errorOf[e] != nil:
+		return errorOf[e]
+	}
+	return &Error{Errno: e, text: "error number that this version does not know"}
+}
+
+// result turns a0 of a system call into an error.
+func result(a0 uint64) error {
+	if int64(a0) >= 0 {
+		return nil
+	}
+	return FromErrno(abi.Errno(-int64(a0)))
+}

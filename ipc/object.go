@@ -1,0 +1,170 @@
+package ipc
+
+import (
+	"context"
+
+	"nexus.internal/ipc/abi"
+)
+
+// Start is what the kernel tells a process about itself.
+type Start struct {
+	PID       uint32
+	ServiceID uint64
+	TickNS    uint64     // nanoseconds per tick of the time CSR
+	Console   abi.Handle // 0: none
+	NumCaps   int        // capabilities given by the parent
+	Data      []byte     // bytes chosen by the parent; read-only
+}
+
+// BootCap returns the i-th capability given by the parent, as the parent listed
+// them; none if there are fewer.
+func (p Process) BootCap(i int) Any {
+	if i < 0 || i >= p.Start().NumCaps {
+		return Any{}
+	}
+	return Any{ref{p, abi.BootHandle(i)}}
+}
+
+// Adopt makes a capability of a bare handle. Only code that tests what the kernel
+// refuses has a use for handles that did not come from this package.
+func (p Process) Adopt(h abi.Handle) Any { return Any{ref{p, h}} }
+
+// Syscall performs a system call that does not wait. It is the way to calls that
+// have no wrapper, for tests of the kernel.
+func (p Process) Syscall(num uint64, r *Regs) { p.syscall(num, r) }
+
+// Depth of an endpoint's queue, in messages.
+const (
+	MaxDepth     = 256
+	DefaultDepth = 16 // a service with a few clients, each with a few goroutines
+)
+
+// NewEndpoint creates an endpoint that queues up to depth messages (1..MaxDepth)
+// of up to maxFrame bytes, header included (0..abi.MaxMessage).
+func (p Process) NewEndpoint(depth, maxFrame int) (Endpoint[Serve], error) {
+	var r Regs
+	r.A[0], r.A[1] = uint64(depth), uint64(maxFrame)
+	p.syscall(abi.SysEndpointCreate, &r)
+	if err := result(r.A[0]); err != nil {
+		return Endpoint[Serve]{}, err
+	}
+	return Endpoint[Serve]{ref: ref{p, abi.Handle(r.A[0])}}, nil
+}
+
+// wakeBit is the bit that a listener sets itself to stop waiting.
+const wakeBit = 1 << 63
+
+// NewNotification creates a notification. Bit 63 is for the library.
+func (p Process) NewNotification() (Notification[Listen], error) {
+	key := p.slotNew()
+	if key == 0 {
+		return Notification[Listen]{}, ErrNoSlot
+	}
+	var r Regs
+	r.A[0] = key
+	p.syscall(abi.SysNotificationCreate, &r)
+	if err := result(r.A[0]); err != nil {
+		p.slotFree(key)
+		return Notification[Listen]{}, err
+	}
+	return Notification[Listen]{ref: ref{p, abi.Handle(r.A[0])}, key: key}, nil
+}
+
+// Set sets bits of a notification, waking its listener.
+func Set[R CanSignal](n Notification[R], bits uint64) error {
+	var r Regs
+	r.A[0], r.A[1] = uint64(n.h), bits
+	n.p.syscall(abi.SysNotify, &r)
+	return result(r.A[0])
+}
+
+// WaitBits parks until bits are set or ctx ends, and returns the bits, which are
+// clear again. One goroutine at a time may wait on a notification.
+func WaitBits(ctx context.Context, n Notification[Listen]) (uint64, error) {
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { Set(n, wakeBit) })
+		defer stop()
+	}
+	for {
+		var r Regs
+		n.p.wait(n.key, &r)
+		if bits := r.A[2] &^ wakeBit; bits != 0 {
+			return bits, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// CloseListen ends a notification: nobody may be waiting on it.
+func CloseListen(n Notification[Listen]) error {
+	err := n.Close()
+	n.p.slotFree(n.key)
+	return err
+}
+
+// Timer is a timer of the kernel. Goroutines of one process use package time;
+// this one is for waking through a [Notification].
+type Timer struct{ ref }
+
+// NewTimer creates a timer that sets bits of n when it fires.
+func NewTimer[R CanSignal](n Notification[R], bits uint64) (Timer, error) {
+	var r Regs
+	r.A[0], r.A[1] = uint64(n.h), bits
+	n.p.syscall(abi.SysTimerCreate, &r)
+	if err := result(r.A[0]); err != nil {
+		return Timer{}, err
+	}
+	return Timer{ref{n.p, abi.Handle(r.A[0])}}, nil
+}
+
+// Set arms the timer for one firing at deadlineNS, in nanoseconds since power-on
+// ([Process.Now]); 0 disarms it.
+func (t Timer) Set(deadlineNS int64) error {
+	var r Regs
+	r.A[0], r.A[1] = uint64(t.h), uint64(deadlineNS)
+	t.p.syscall(abi.SysTimerSet, &r)
+	return result(r.A[0])
+}
+
+// NewVMO creates a memory object of zeroed pages, charged to this process.
+func (p Process) NewVMO(size uint64) (VMO[Full], error) {
+	var r Regs
+	r.A[0] = size
+	p.syscall(abi.SysVMOCreate, &r)
+	if err := result(r.A[0]); err != nil {
+		return VMO[Full]{}, err
+	}
+	return VMO[Full]{ref: ref{p, abi.Handle(r.A[0])}}, nil
+}
+
+// ReadVMO copies len(b) bytes at off out of v.
+func ReadVMO[R CanRead](v VMO[R], off uint64, b []byte) error {
+	var r Regs
+	r.A[0], r.A[1] = uint64(v.h), off
+	v.p.syscallMem(abi.SysVMORead, &r, b)
+	return result(r.A[0])
+}
+
+// WriteVMO copies b into v at off.
+func WriteVMO[R CanWrite](v VMO[R], off uint64, b []byte) error {
+	var r Regs
+	r.A[0], r.A[1] = uint64(v.h), off
+	v.p.syscallMem(abi.SysVMOWrite, &r, b)
+	return result(r.A[0])
+}
+
+// Map maps length bytes of v at off for reading. [Process.Unmap] undoes it.
+func Map[R CanRead](v VMO[R], off, length uint64) ([]byte, error) {
+	return v.p.mapVMO(v.h, off, length, abi.RightRead)
+}
+
+// MapWritable maps length bytes of v at off for reading and writing.
+func MapWritable[R CanWrite](v VMO[R], off, length uint64) ([]byte, error) {
+	return v.p.mapVMO(v.h, off, length, abi.RightRead|abi.RightWrite)
+}
+
+// Unmap removes a mapping, given exactly as Map returned it. No slice of it may
+// be used afterwards.
+func (p Process) Unmap(mem []byte) error { return p.unmap(mem) }

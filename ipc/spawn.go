@@ -1,0 +1,117 @@
+package ipc
+
+import (
+	"fmt"
+
+	"nexus.internal/ipc/abi"
+)
+
+// Spawner is the right to create processes.
+type Spawner struct{ ref }
+
+// SpawnSpec describes a process to be created.
+type SpawnSpec struct {
+	Name    string // service name, 1..abi.MaxName bytes; its hash is the identity
+	Program VMO[ReadExec]
+	Length  uint64 // bytes of the program
+	Frames  uint64 // memory budget, reserved as a whole
+	Args    []string
+	Env     []string // "key=value"
+	Data    []byte   // for the child, opaque
+	Caps    []Given  // at most abi.MaxSpawnCaps
+	Console int      // 1 + index in Caps of the console for fd 1 and 2, or 0
+}
+
+// Given is a capability that a parent derives for its child.
+type Given struct {
+	Handle abi.Handle // needs abi.RightGrant
+	Rights abi.Rights
+	Badge  uint64
+}
+
+// GiveSend gives a child the right to send to e, with a badge.
+func GiveSend[R CanGrantSend](e Endpoint[R], badge uint64) Given {
+	return Given{e.h, abi.RightSend, badge}
+}
+
+// GiveConsole gives a child the right to write to the console c.
+func GiveConsole(c Any) Given { return Given{c.h, abi.RightWrite, 0} }
+
+// Child is a process that this one created.
+type Child struct {
+	ref
+	PID uint32
+}
+
+// Spawn creates a process. On an error nothing remains of it.
+func (s Spawner) Spawn(spec *SpawnSpec) (Child, error) {
+	if len(spec.Caps) > abi.MaxSpawnCaps {
+		return Child{}, fmt.Errorf("spawn %q: %d capabilities: %w", spec.Name, len(spec.Caps), ErrNoSpace)
+	}
+	h, pid, err := s.p.spawn(s.h, spec)
+	if err != nil {
+		return Child{}, fmt.Errorf("spawn %q: %w", spec.Name, err)
+	}
+	return Child{ref{s.p, h}, pid}, nil
+}
+
+// SystemInfo counts what is in use in the whole system.
+type SystemInfo struct {
+	Frames, Free, Unreserved uint64 // page frames
+	Processes                uint64
+	Caps, Calls              uint64 // capabilities and calls in use
+	Switches, Dropped        uint64 // since power-on: context switches, replies to dead callers
+}
+
+// SystemInfo asks the kernel for its counts.
+func (s Spawner) SystemInfo() (SystemInfo, error) {
+	var r Regs
+	r.A[0] = uint64(s.h)
+	s.p.syscall(abi.SysSystemInfo, &r)
+	if err := result(r.A[0]); err != nil {
+		return SystemInfo{}, err
+	}
+	return SystemInfo{r.A[0], r.A[1], r.A[2], r.A[3], r.A[4], r.A[5], r.A[6], r.A[7]}, nil
+}
+
+// ProcessInfo is the state of a process.
+type ProcessInfo struct {
+	Alive        bool
+	Status       int // exit status, if it ended
+	PID          uint32
+	Used, Budget uint64 // page frames
+	Cause        uint64 // scause of the exception that ended it, if Status is abi.ExitFault
+	PC, Addr     uint64
+}
+
+func (p Process) processInfo(h abi.Handle) (ProcessInfo, error) {
+	var r Regs
+	r.A[0] = uint64(h)
+	p.syscall(abi.SysProcessInfo, &r)
+	if err := result(r.A[0]); err != nil {
+		return ProcessInfo{}, err
+	}
+	return ProcessInfo{r.A[0] == 1, int(int64(r.A[1])), uint32(r.A[2]), r.A[3], r.A[4], r.A[5], r.A[6], r.A[7]}, nil
+}
+
+// Info tells the state of this process.
+func (p Process) Info() (ProcessInfo, error) { return p.processInfo(0) }
+
+// State tells the state of the child.
+func (c Child) State() (ProcessInfo, error) { return c.p.processInfo(c.h) }
+
+// Kill ends the child with abi.ExitKilled. [ErrNoEntry]: it has ended already.
+func (c Child) Kill() error {
+	var r Regs
+	r.A[0] = uint64(c.h)
+	c.p.syscall(abi.SysProcessKill, &r)
+	return result(r.A[0])
+}
+
+// Watch sets bits of n when the child ends, at once if it has.
+func Watch[R CanSignal](c Child, n Notification[R], bits uint64) error {
+	var r Regs
+	r.A[0], r.A[1], r.A[2] = uint64(c.h), uint64(n.h), bits
+	c.p.syscall(abi.SysProcessWatch, &r)
+	return result(r.A[0])
+}
