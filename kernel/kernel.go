@@ -14,7 +14,7 @@ import (
 // Machine is what a board tells the kernel about itself.
 type Machine struct {
 	Free    []mem.Range   // RAM for page frames: ascending, page aligned, nothing else in it
-	Map     []sv39.Region // kernel mappings below 4 GiB except Free: ascending, with holes as guards
+	Map     []sv39.Region // kernel mappings below 4 GiB, Free included: ascending, with holes as guards
 	Archive mem.Range     // the archive of the boot image, inside Map
 	TickNS  uint64        // nanoseconds per tick of the time CSR
 	Seed    [32]byte      // real entropy

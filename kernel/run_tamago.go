@@ -7,7 +7,6 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	_ "unsafe" // for go:linkname
 
 	"nexus.internal/kernel/core"
@@ -71,12 +70,7 @@ func boot(m *Machine) (*loop, error) {
 	if !pool.Open(&tables, maxKernelTables) {
 		return nil, fmt.Errorf("page tables: %d frames free, %d needed", pool.Free(), maxKernelTables)
 	}
-	regions := slices.Clone(m.Map)
-	for _, r := range m.Free {
-		regions = append(regions, sv39.Region{Range: r, Perm: sv39.R | sv39.W})
-	}
-	slices.SortFunc(regions, func(a, b sv39.Region) int { return int(int64(a.Start) - int64(b.Start)) })
-	root, err := sv39.BuildKernel(func() (mem.PA, bool) { return pool.Take(&tables) }, regions)
+	root, err := sv39.BuildKernel(func() (mem.PA, bool) { return pool.Take(&tables) }, m.Map)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +112,9 @@ func (l *loop) run() {
 			l.arm(alarm)
 		}
 		if p == nil {
+			from := l.now()
 			hart.Wait()
+			k.Idled(l.now() - from)
 			l.arm(never)
 			k.Tick()
 			continue

@@ -172,6 +172,7 @@ type Start struct {
 	Console   uint64   // handle of the console for fd 1 and 2, 0 if none
 	NumCaps   uint64   // capabilities given at spawn: BootHandle(0) .. BootHandle(NumCaps-1)
 	Seed      [32]byte // entropy for the process's own generator; all zero is never valid
+	BornNS    int64    // when the process was created, in ns since power-on
 }
 
 // Error returns a short description, which the kernel and services share.

@@ -81,7 +81,7 @@ var Calls = [...]CallDoc{
 	{SysConsoleWrite, "console_write", "a0 console, a1 buffer, a2 length", "bytes written", []Errno{EBADF, EKIND, EPERM, EFAULT, EINVAL}, "Writes to the console, at most MaxMessage bytes, in one piece."},
 	{SysFaultHandler, "fault_handler", "a0 address, 0 removes it", "0", []Errno{EINVAL}, "Sets where the process continues after an exception, with a0 scause, a1 stval, a2 pc and all other registers as they were. A second exception before fault_done ends the process."},
 	{SysFaultDone, "fault_done", "", "0", nil, "Says that the fault handler has saved what it was given."},
-	{SysSystemInfo, "system_info", "a0 spawn capability", "a0 frames in all, a1 free, a2 unreserved, a3 live processes, a4 capabilities in use, a5 calls in use, a6 context switches, a7 replies dropped", []Errno{EBADF, EKIND, EPERM}, "Counts what is in use in the whole system."},
+	{SysSystemInfo, "system_info", "a0 spawn capability", "a0 frames in all, a1 free, a2 unreserved, a3 live processes, a4 capabilities in use, a5 calls in use, a6 context switches, a7 replies dropped, s2 nanoseconds that the hart was idle", []Errno{EBADF, EKIND, EPERM}, "Counts what is in use in the whole system."},
 }
 
 // SpawnSpec is the argument of spawn, in the caller's memory, little-endian.

@@ -73,6 +73,7 @@ type Kernel struct {
 	ended     bool
 	status    int64
 	switches  uint64
+	idleNS    int64
 	dropped   uint64 // replies to callers that were gone
 	live      uint64
 	capsUsed  uint64
@@ -145,3 +146,6 @@ func (k *Kernel) Alarm() int64 {
 	}
 	return due
 }
+
+// Idled says that the hart waited for an interrupt for ns nanoseconds.
+func (k *Kernel) Idled(ns int64) { k.idleNS += ns }

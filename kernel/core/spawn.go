@@ -208,7 +208,7 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 	start := abi.Start{
 		Magic: abi.StartMagic, Version: abi.Version, PID: p.pid, ServiceID: p.sid,
 		HeapStart: abi.HeapBase, HeapEnd: heapEnd, TickNS: k.tickNS,
-		Argc: pr.argc, Envc: pr.envc, DataLen: uint64(len(pr.data)), Seed: k.drbg.next(p.pid),
+		Argc: pr.argc, Envc: pr.envc, DataLen: uint64(len(pr.data)), Seed: k.drbg.next(p.pid), BornNS: k.now(),
 	}
 	if pr.files != 0 {
 		size := pageUp(pr.filesLen)

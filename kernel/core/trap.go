@@ -182,5 +182,6 @@ func (k *Kernel) sysSystemInfo(p *Process) abi.Errno {
 	x[hart.A0], x[hart.A1], x[hart.A2] = uint64(k.pool.Total()), uint64(k.pool.Free()), uint64(k.pool.Unreserved())
 	x[hart.A3], x[hart.A4], x[hart.A5] = k.live, k.capsUsed, k.callsUsed
 	x[hart.A6], x[hart.A7] = k.switches, k.dropped
+	x[hart.S2] = uint64(k.idleNS)
 	return abi.OK
 }
