@@ -32,8 +32,9 @@ type record struct {
 	data []byte
 }
 
-// mount enters the files of an archive into the tree: all of them, or none if
-// the archive is malformed. An empty slice means no archive.
+// mount enters the files of an archive into the tree: none if the archive is
+// malformed, those before the first that contradicts another if one does. An
+// empty slice means no archive.
 func (f *fileSystem) mount(archive []byte) error {
 	if len(archive) == 0 {
 		return nil

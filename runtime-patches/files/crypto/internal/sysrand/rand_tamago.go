@@ -7,6 +7,8 @@ package sysrand
 
 import _ "unsafe" // for go:linkname
 
+// runtime_getRandom is in package runtime.
+//
 //go:linkname runtime_getRandom
 func runtime_getRandom(b []byte)
 
