@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 )
 
+// HeaderSize is the size in bytes of the header of a blob, which [Size] reads.
+const HeaderSize = 40
+
 // Limits on what a blob may hold. They keep the work and the memory of a parse
 // proportional to what real firmware passes.
 const (
@@ -84,7 +87,6 @@ func (f Fault) Error() string {
 // Offsets and sizes of the format, chapter 5 of the Devicetree Specification.
 const (
 	magic      = 0xd00dfeed
-	headerSize = 40
 	tokenBegin = 1
 	tokenClose = 2
 	tokenProp  = 3
@@ -105,7 +107,7 @@ type walker struct {
 // open checks the header and the memory reservation block of blob and sets w to
 // the start of its structure block. It returns the total size.
 func (w *walker) open(blob []byte) (size int, fault Fault) {
-	if len(blob) < headerSize {
+	if len(blob) < HeaderSize {
 		return 0, FaultShort
 	}
 	// All fields are 32 bits wide, so sums in 64 bits cannot overflow.
@@ -121,9 +123,9 @@ func (w *walker) open(blob []byte) (size int, fault Fault) {
 		return 0, FaultTooLarge
 	case total > uint64(len(blob)):
 		return 0, FaultTruncated
-	case offReserve < headerSize || offReserve%8 != 0 || offReserve >= total,
-		offStruct < headerSize || offStruct%4 != 0 || sizeStruct%4 != 0 || offStruct+sizeStruct > total,
-		offStrings < headerSize || offStrings+sizeStrings > total,
+	case offReserve < HeaderSize || offReserve%8 != 0 || offReserve >= total,
+		offStruct < HeaderSize || offStruct%4 != 0 || sizeStruct%4 != 0 || offStruct+sizeStruct > total,
+		offStrings < HeaderSize || offStrings+sizeStrings > total,
 		offStruct < offStrings+sizeStrings && offStrings < offStruct+sizeStruct:
 		return 0, FaultLayout
 	}
@@ -264,16 +266,16 @@ func check(blob []byte) (size int, fault Fault) {
 }
 
 // Size returns the total size that a valid header in the first bytes of a blob
-// claims, at most MaxSize. blob needs 40 bytes; the rest need not be there.
+// claims, at most MaxSize. The rest of the blob need not be there.
 func Size(header []byte) (int, Fault) {
-	if len(header) < headerSize {
+	if len(header) < HeaderSize {
 		return 0, FaultShort
 	}
 	if binary.BigEndian.Uint32(header) != magic {
 		return 0, FaultMagic
 	}
 	size := binary.BigEndian.Uint32(header[4:])
-	if size < headerSize {
+	if size < HeaderSize {
 		return 0, FaultTruncated
 	}
 	if size > MaxSize {
