@@ -182,10 +182,15 @@ func (p *Pool) Close(a *Account) {
 	a.limit = 0
 }
 
-// Move passes n frames of unspent budget from one account to another, open or
-// closed. It reports false, and leaves both as they were, if from has not that
-// much left.
+// Move passes n frames of unspent budget from one account to another, which it
+// opens if it is closed. It reports false, and leaves both as they were, if n is
+// negative or more than from has left. An account that gives all its budget away
+// is closed. A closed account that still has frames from its last life cannot
+// receive: that is a bug of the kernel, and Move panics.
 func (p *Pool) Move(from, to *Account, n int) bool {
+	if to.limit == 0 && to.used != 0 {
+		panic("mem: budget moved to a closed account in use")
+	}
 	if n < 0 || n > int(from.limit-min(from.used, from.limit)) {
 		return false
 	}

@@ -163,6 +163,44 @@ func TestAccountLife(t *testing.T) {
 	mustPanic(t, "open twice", func() { p.Open(&a, 1) })
 }
 
+func TestMove(t *testing.T) {
+	p := memtest.Pool(t, 40)
+	total := p.Total()
+	var a, b mem.Account
+	p.Open(&a, 10)
+	pa, _ := p.Take(&a)
+	for _, n := range []int{-1, 10, 1 << 40} {
+		if p.Move(&a, &b, n) || p.Move(&b, &a, max(n, 1)) {
+			t.Errorf("moved %d frames", n)
+		}
+	}
+	if !p.Move(&a, &b, 9) || a.Limit() != 1 || b.Limit() != 9 {
+		t.Fatalf("limits %d and %d, want 1 and 9", a.Limit(), b.Limit())
+	}
+	counts(t, p, total-1, total-10)
+	if _, ok := p.Take(&a); ok {
+		t.Error("took a frame beyond what is left")
+	}
+	pb, ok := p.Take(&b)
+	if !ok {
+		t.Fatal("took no frame of the moved budget")
+	}
+	p.Close(&a)
+	if p.Move(&a, &b, 1) {
+		t.Error("moved budget of a closed account")
+	}
+	mustPanic(t, "move to a closed account in use", func() { p.Move(&b, &a, 1) })
+	p.Give(&a, pa)
+	counts(t, p, total-1, total-9)
+	p.Give(&b, pb)
+	if !p.Move(&b, &a, 9) || b.Limit() != 0 || a.Limit() != 9 {
+		t.Fatalf("limits %d and %d, want 9 and 0", a.Limit(), b.Limit())
+	}
+	p.Close(&a)
+	p.Close(&b)
+	counts(t, p, total, total)
+}
+
 func TestRejectOpen(t *testing.T) {
 	p := memtest.Pool(t, 16)
 	for _, n := range []int{0, -1, -1 << 40, p.Total() + 1, 1 << 40} {
@@ -272,6 +310,22 @@ func TestPoolModel(t *testing.T) {
 				if a.open {
 					a.left++
 				}
+			},
+			"move": func(t *rapid.T) {
+				from, to := &accounts[pick.Draw(t, "from")], &accounts[pick.Draw(t, "to")]
+				if !to.open && len(to.held) > 0 {
+					return
+				}
+				n := rapid.IntRange(-1, 20).Draw(t, "frames")
+				want := n >= 0 && n <= from.left
+				if got := p.Move(&from.Account, &to.Account, n); got != want {
+					t.Fatalf("move %d of %d: %v", n, from.left, got)
+				}
+				if want {
+					from.left -= n
+					to.left += n
+				}
+				from.open, to.open = from.Limit() > 0, to.Limit() > 0
 			},
 			"close": func(t *rapid.T) {
 				a := &accounts[pick.Draw(t, "account")]
