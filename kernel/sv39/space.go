@@ -5,13 +5,20 @@ import (
 	"nexus.internal/kernel/mem"
 )
 
-// Root entries: the first belong to the kernel, those up to userEntries can hold
-// user tables, the rest is the upper half of the address space, always empty.
+// Root entries: the first belong to the kernel, those up to userEntries, whole
+// lines of eight, can hold user tables, the rest is the upper half of the address
+// space, always empty.
 const (
 	kernelEntries = abi.UserBase / gigaPage
 	userEntries   = (abi.UserEnd-1)/gigaPage + 1
 
 	maxPA mem.PA = 1 << 56 // first address beyond the 44-bit frame numbers
+)
+
+// These do not compile if the layout stops being whole root entries and lines.
+const (
+	_ uint = -(abi.UserBase % gigaPage)
+	_ uint = -(userEntries % 8)
 )
 
 // Space is the address space of a process. All methods but [Space.Destroy] need
@@ -35,9 +42,8 @@ func NewSpace(pool *mem.Pool, acct *mem.Account, kernelRoot mem.PA) (Space, abi.
 	if !ok {
 		return Space{}, abi.ENOMEM
 	}
-	t := mem.Words(root)
-	clear(t[:])
-	copy(t[:kernelEntries], mem.Words(kernelRoot)[:kernelEntries])
+	mem.Zero(root)
+	copy(mem.Words(root)[:kernelEntries], mem.Words(kernelRoot)[:kernelEntries])
 	return Space{Root: root, Acct: acct}, abi.OK
 }
 
@@ -204,35 +210,48 @@ func (s *Space) Protect(va uint64, n int, perm Perm) abi.Errno {
 }
 
 // Destroy gives every owned frame and every table back to the pool and clears
-// Root. No hart may use the space any more, and none may have its entries in the
-// TLB when the frames are taken again. The kernel's tables and frames of others
-// are not touched. Destroying a destroyed space does nothing.
+// Root. The kernel's tables and frames of others are not touched. Destroying a
+// destroyed space does nothing.
+//
+// The first frame that is taken afterwards is the old root: before that, satp
+// must hold another root, and the TLB nothing of this space.
+//
+// Cost: about 1,350 instructions for each table and 60 for each owned frame.
 func (s *Space) Destroy(pool *mem.Pool) {
 	if s.Root == 0 {
 		return
 	}
-	root := mem.Words(s.Root)
-	for _, e2 := range root[kernelEntries:userEntries] {
-		if e2 == 0 {
+	lines := mem.Lines(s.Root)
+	for i := range lines[:userEntries/len(lines[0])] {
+		line := &lines[i]
+		if empty(line) {
 			continue
 		}
-		table1 := PTE(e2).Addr()
-		lines := mem.Lines(table1)
-		for i := range lines {
-			line := &lines[i]
-			if empty(line) {
-				continue
-			}
-			for _, e1 := range line {
-				if e1 != 0 {
-					s.destroyLeaves(pool, PTE(e1).Addr())
-				}
+		for j, e := range line {
+			if e != 0 && i*len(line)+j >= kernelEntries {
+				s.destroyTables(pool, PTE(e).Addr())
 			}
 		}
-		pool.Give(s.Acct, table1)
 	}
 	pool.Give(s.Acct, s.Root)
 	s.Root = 0
+}
+
+// destroyTables gives back the table of level 1 at pa and all below it.
+func (s *Space) destroyTables(pool *mem.Pool, pa mem.PA) {
+	lines := mem.Lines(pa)
+	for i := range lines {
+		line := &lines[i]
+		if empty(line) {
+			continue
+		}
+		for _, e := range line {
+			if e != 0 {
+				s.destroyLeaves(pool, PTE(e).Addr())
+			}
+		}
+	}
+	pool.Give(s.Acct, pa)
 }
 
 // destroyLeaves gives back the table of level 0 at pa and what its leaves own.
