@@ -5,3 +5,5 @@
 package runtime
 
 const isTamago = 0
+
+func pollEvents(pp *p) {}

@@ -124,6 +124,13 @@ func write1(fd uintptr, p unsafe.Pointer, n int32) int32 {
 }
 
 //go:nosplit
+func writeErr(b []byte) {
+	if len(b) > 0 {
+		writeErrData(&b[0], int32(len(b)))
+	}
+}
+
+//go:nosplit
 func exit(code int32) {
 	if goos.Exit != nil {
 		goos.Exit(code)
@@ -134,3 +141,12 @@ func exit(code int32) {
 
 // pollEvents has nothing to poll: a board's events come through goos.Idle.
 func pollEvents(pp *p) {}
+
+// nexus_systemstack runs fn on the stack that the board set up. A kernel runs its
+// hart loop there: nothing preempts it, the stack never moves or grows, and a
+// panic on it is fatal.
+//
+//go:linkname nexus_systemstack
+func nexus_systemstack(fn func()) {
+	systemstack(func() { fn() })
+}

@@ -1,0 +1,363 @@
+//go:build tamago && riscv64 && nexusproc
+
+// Waiting for the kernel. A process has one event queue, and WAIT, CALL and REPLY
+// end with its next event. Events carry a key that their receiver chose: a slot of
+// the table below. A goroutine that wants the event of a slot either takes the
+// direct path (nothing else in the process can run, so the whole process blocks in
+// the kernel until the event is there) or parks; then the scheduler collects events,
+// blocking when idle (beforeIdle) and polling now and then when busy (pollEvents).
+//
+// Invariants: there is one M, and nothing here runs in an interrupt, so the table
+// needs no lock. Slots never move and are never freed to the heap; they hold no
+// pointers the collector must see. Key 0 is never given out.
+//
+// The functions that begin with nexus_ are for package nexus.internal/ipc, which
+// pulls them by linkname.
+
+package runtime
+
+import (
+	"runtime/goos"
+	"unsafe"
+)
+
+const (
+	slotChunk  = 64   // slots that are allocated at once
+	maxSlots   = 4096 // of a process; as many waits can be outstanding
+	pollPeriod = 64   // rounds of the scheduler between two polls; a power of two
+	pollBatch  = 16   // events that one poll takes at most
+)
+
+// slot is one source of events that a goroutine waits for.
+type slot struct {
+	gen       uint32 // in the upper half of the key; never 0
+	index     uint32
+	next      uint32 // next free slot + 1
+	live      bool
+	ready     bool      // ev holds an event that nobody has taken
+	cancelled bool      // the request with reply right `right` was given up
+	gp        guintptr  // parked for an event
+	cancelGp  guintptr  // parked for a cancellation
+	right     uint64    // reply right of the last request
+	ev        goos.Regs // the event
+}
+
+var ipc struct {
+	chunks  [maxSlots / slotChunk]*[slotChunk]slot
+	n       uint32    // slots made so far
+	free    uint32    // first free slot + 1
+	waiters uint32    // goroutines parked on slots
+	dropped uint64    // events without a receiver
+	regs    goos.Regs // of WAIT in the scheduler
+}
+
+// nexus_slotNew returns the key of a new slot, or 0 if there are maxSlots.
+//
+//go:linkname nexus_slotNew
+func nexus_slotNew() (key uint64) {
+	if ipc.free == 0 {
+		if ipc.n == maxSlots {
+			return 0
+		}
+		chunk := (*[slotChunk]slot)(persistentalloc(unsafe.Sizeof([slotChunk]slot{}), 8, &memstats.other_sys))
+		for i := range chunk {
+			s := &chunk[i]
+			s.gen = 1
+			s.index = ipc.n + uint32(i)
+			s.next = s.index + 2
+		}
+		chunk[slotChunk-1].next = 0
+		setChunk(ipc.n/slotChunk, chunk)
+		ipc.free = ipc.n + 1
+		ipc.n += slotChunk
+	}
+	s := slotAt(ipc.free - 1)
+	ipc.free = s.next
+	s.live = true
+	s.ready = false
+	s.cancelled = false
+	s.right = 0
+	return uint64(s.gen)<<32 | uint64(s.index)
+}
+
+// setChunk stores without a write barrier: chunks are not in the heap.
+func setChunk(i uint32, chunk *[slotChunk]slot) {
+	*(*uintptr)(unsafe.Pointer(&ipc.chunks[i])) = uintptr(unsafe.Pointer(chunk))
+}
+
+// slotAt returns the slot with an index below ipc.n.
+func slotAt(i uint32) *slot { return &ipc.chunks[i/slotChunk%(maxSlots/slotChunk)][i%slotChunk] }
+
+// slotOf returns the slot of a key, or nil if the key is stale or was never one.
+func slotOf(key uint64) *slot {
+	i := uint32(key)
+	if i >= ipc.n {
+		return nil
+	}
+	if s := slotAt(i); s.live && s.gen == uint32(key>>32) {
+		return s
+	}
+	return nil
+}
+
+// nexus_slotFree frees a slot. Events for it that are still to come are dropped
+// and counted. A goroutine in nexus_cancelWait returns; one that waits for an
+// event is a bug of the caller.
+//
+//go:linkname nexus_slotFree
+func nexus_slotFree(key uint64) {
+	s := slotOf(key)
+	if s == nil {
+		return
+	}
+	if s.gp != 0 {
+		throw("nexus_slotFree: a goroutine waits on the slot")
+	}
+	wakeCancel(s)
+	s.live = false
+	s.gen++
+	if s.gen == 0 {
+		s.gen = 1
+	}
+	s.next = ipc.free
+	ipc.free = s.index + 1
+}
+
+// nexus_ipc issues WAIT, CALL or REPLY and returns when the event for key has
+// arrived, in r. A refusal (negative a0) returns at once and changes nothing. For
+// CALL, key must be the cookie in a2; for WAIT and REPLY, the cookie of the accept in
+// s10. The wait deadline and FlagNoWait are set here.
+//
+//go:linkname nexus_ipc
+func nexus_ipc(key, num uint64, r *goos.Regs) {
+	s := slotOf(key)
+	if s == nil {
+		r.A[0] = ^uint64(goos.EINVAL - 1) // -EINVAL
+		return
+	}
+	pp := getg().m.p.ptr()
+	if until, ok := aloneUntil(pp); ok {
+		if num == goos.SysCall {
+			r.S10 = uint64(until)
+		} else {
+			r.A[3] = uint64(until)
+		}
+	} else {
+		r.A[1] |= goos.FlagNoWait
+	}
+	goos.Syscall(num, r)
+	if int64(r.A[0]) < 0 {
+		return
+	}
+	if s.right != 0 && num != goos.SysCall {
+		rearm(s)
+	}
+	if r.A[0] != goos.EventNone {
+		if r.A[1] == key && r.A[0] <= goos.EventNotify {
+			if r.A[0] == goos.EventRequest {
+				s.right = r.A[4]
+			}
+			return
+		}
+		if gp := dispatch(r); gp != nil {
+			goready(gp, 1)
+		}
+	}
+	waitSlot(s, r)
+}
+
+// nexus_wait waits for an event for key without issuing anything: notifications,
+// whose bits are OR-ed while nobody takes them.
+//
+//go:linkname nexus_wait
+func nexus_wait(key uint64, r *goos.Regs) {
+	s := slotOf(key)
+	if s == nil {
+		r.A[0] = ^uint64(goos.EINVAL - 1) // -EINVAL
+		return
+	}
+	if s.ready {
+		takeEvent(s, r)
+		return
+	}
+	*r = goos.Regs{}
+	nexus_ipc(key, goos.SysWait, r)
+}
+
+// rearm forgets a cancellation of the request before.
+func rearm(s *slot) {
+	s.right = 0
+	s.cancelled = false
+	if s.cancelGp != 0 {
+		wakeCancel(s)
+	}
+}
+
+// aloneUntil reports whether nothing else in the process can run now, and when the
+// next timer is due (0: none).
+func aloneUntil(pp *p) (until int64, alone bool) {
+	if !runqempty(pp) || !sched.runq.empty() || gcBlackenEnabled != 0 || sched.gcwaiting.Load() ||
+		fingStatus.Load()&(fingWait|fingWake) == fingWait|fingWake || gcCleanups.needsWake() || traceEnabled() {
+		return 0, false
+	}
+	until = pp.timers.wakeTime()
+	if until != 0 && until <= nanotime1() {
+		return 0, false
+	}
+	flushErr()
+	return until, true
+}
+
+// waitSlot parks until s has an event, and takes it.
+func waitSlot(s *slot, r *goos.Regs) {
+	if !s.ready {
+		s.gp.set(getg())
+		ipc.waiters++
+		gopark(nil, nil, waitReasonIOWait, traceBlockNet, 2)
+	}
+	takeEvent(s, r)
+}
+
+// takeEvent moves the event of s to r.
+func takeEvent(s *slot, r *goos.Regs) {
+	*r = s.ev
+	s.ready = false
+}
+
+// dispatch delivers an event to its slot and returns the goroutine that it wakes,
+// or nil.
+//
+//go:nowritebarrier
+func dispatch(r *goos.Regs) *g {
+	s := slotOf(r.A[1])
+	if s == nil {
+		ipc.dropped++
+		return nil
+	}
+	switch r.A[0] {
+	case goos.EventCancel:
+		if s.right == 0 || s.right != r.A[4] {
+			ipc.dropped++
+			return nil
+		}
+		s.cancelled = true
+		return unpark(&s.cancelGp)
+	case goos.EventNotify:
+		if s.ready {
+			s.ev.A[2] |= r.A[2]
+			return nil
+		}
+	case goos.EventRequest:
+		s.right = r.A[4]
+	}
+	s.ev = *r
+	s.ready = true
+	return unpark(&s.gp)
+}
+
+// unpark empties a waiter field and returns the goroutine that was in it.
+//
+//go:nowritebarrier
+func unpark(w *guintptr) *g {
+	gp := w.ptr()
+	if gp != nil {
+		*w = 0
+		ipc.waiters--
+	}
+	return gp
+}
+
+// wakeCancel wakes the goroutine in nexus_cancelWait, if there is one.
+func wakeCancel(s *slot) {
+	if gp := unpark(&s.cancelGp); gp != nil {
+		goready(gp, 1)
+	}
+}
+
+// nexus_cancelled reports whether the caller of the request that was last taken
+// with this key has given up.
+//
+//go:linkname nexus_cancelled
+func nexus_cancelled(key uint64) bool {
+	s := slotOf(key)
+	return s != nil && s.cancelled
+}
+
+// nexus_cancelWait waits until nexus_cancelled is true, or until the slot is armed
+// again or freed, and reports which. One goroutine per slot may wait.
+//
+//go:linkname nexus_cancelWait
+func nexus_cancelWait(key uint64) bool {
+	s := slotOf(key)
+	if s == nil || s.cancelled {
+		return s != nil
+	}
+	if s.cancelGp != 0 {
+		throw("nexus_cancelWait: two goroutines wait on one slot")
+	}
+	s.cancelGp.set(getg())
+	ipc.waiters++
+	gopark(nil, nil, waitReasonIOWait, traceBlockNet, 1)
+	return nexus_cancelled(key)
+}
+
+// nexus_syscall makes a system call that does not wait.
+//
+//go:linkname nexus_syscall
+func nexus_syscall(num uint64, r *goos.Regs) { goos.Syscall(num, r) }
+
+// nexus_start returns the start page.
+//
+//go:linkname nexus_start
+func nexus_start() unsafe.Pointer { return unsafe.Pointer(goos.Page) }
+
+// nexus_dropped returns how many events found no receiver.
+//
+//go:linkname nexus_dropped
+func nexus_dropped() uint64 { return ipc.dropped }
+
+// beforeIdle runs on g0 with a P when no goroutine can run. It blocks in the
+// kernel until an event or the next timer. If there is neither to wait for, it
+// lets the scheduler find the deadlock.
+//
+//go:yeswritebarrierrec
+func beforeIdle(now, until int64) (*g, bool) {
+	flushErr()
+	if until == 0 && ipc.waiters == 0 {
+		return nil, false
+	}
+	return waitEvent(0, until), true
+}
+
+// waitEvent makes one WAIT and returns the goroutine that its event wakes.
+//
+//go:nowritebarrier
+func waitEvent(flags, until int64) *g {
+	r := &ipc.regs
+	r.A[1] = uint64(flags)
+	r.A[2] = 0
+	r.A[3] = uint64(until)
+	r.A[6] = 0
+	r.S10 = 0
+	goos.Syscall(goos.SysWait, r)
+	if int64(r.A[0]) <= goos.EventNone {
+		return nil
+	}
+	return dispatch(r)
+}
+
+// pollEvents collects what has arrived while goroutines keep the process busy. The
+// scheduler calls it in every round, on g0.
+func pollEvents(pp *p) {
+	if ipc.waiters == 0 || pp.schedtick%pollPeriod != 0 {
+		return
+	}
+	for range pollBatch {
+		gp := waitEvent(goos.FlagNoWait, 0)
+		if gp != nil {
+			ready(gp, 0, false)
+		} else if ipc.regs.A[0] == goos.EventNone {
+			return
+		}
+	}
+}

@@ -1,0 +1,209 @@
+//go:build tamago && riscv64 && nexusproc
+
+// The operating system layer of a Nexus process: start page, console, clock,
+// entropy, exit.
+
+package runtime
+
+import (
+	"internal/abi"
+	"internal/chacha8rand"
+	"runtime/goos"
+	"unsafe"
+)
+
+// osinit runs on g0 before anything is allocated.
+func osinit() {
+	page := goos.Page
+	if page == nil || page.Magic != goos.StartMagic || page.Version != goos.Version {
+		exit(2)
+	}
+	if page.TickNS == 0 || page.HeapEnd <= page.HeapStart {
+		refuse("nexus: the start page gives no clock or no memory\n")
+	}
+	tickNS = int64(page.TickNS)
+	seedRandom(&page.Seed)
+	physPageSize = 4096
+	numCPUStartup = getCPUCount()
+	singleM = true
+	getg().m.procid = page.PID
+	meminit(uintptr(page.HeapStart), uintptr(page.HeapEnd))
+	goos.Syscall3(goos.SysFaultHandler, uint64(abi.FuncPCABI0(faultEntry)), 0, 0)
+}
+
+// refuse ends a process that cannot start.
+func refuse(why string) {
+	write1(2, unsafe.Pointer(unsafe.StringData(why)), int32(len(why)))
+	exit(2)
+}
+
+func minit() {}
+
+//go:nowritebarrier
+func newosproc(mp *m) { throw("newosproc: a process has one thread") }
+
+// memFresh says that memory of the heap region is zero when it is first touched.
+const memFresh = true
+
+func memRegion() (start, end uint64) { return goos.Page.HeapStart, goos.Page.HeapEnd }
+
+// goenvs sets the arguments and the environment.
+func goenvs() {
+	argslice = pageStrings(goos.Page.ArgsPtr, goos.Page.Argc)
+	envs = pageStrings(goos.Page.EnvPtr, goos.Page.Envc)
+}
+
+// pageStrings returns n NUL-terminated strings that the kernel laid out behind
+// the start page. They are used in place.
+func pageStrings(ptr, n uint64) []string {
+	list := make([]string, n)
+	p := (*byte)(unsafe.Pointer(uintptr(ptr)))
+	for i := range list {
+		list[i] = gostringnocopy(p)
+		p = (*byte)(add(unsafe.Pointer(p), uintptr(len(list[i]))+1))
+	}
+	return list
+}
+
+// tickNS is the length of a tick of the time CSR in ns.
+var tickNS int64 = 1
+
+//go:nosplit
+func nanotime1() int64 { return goos.Ticks() * tickNS }
+
+//go:nosplit
+func walltime() (sec int64, nsec int32) {
+	t := nanotime1() + goos.Page.WallNS
+	return t / 1e9, int32(t % 1e9)
+}
+
+// processRand generates what crypto/rand hands out. It is not the generator of
+// the runtime itself (globalRand): each gets a key of its own from the seed.
+var processRand struct {
+	lock  mutex
+	state chacha8rand.State
+}
+
+// runtimeSeed is what startupRand points to; randinit overwrites it.
+var runtimeSeed [32]byte
+
+// seedRandom derives both keys. Without entropy the process does not start.
+func seedRandom(seed *[32]byte) {
+	if allZero(seed[:]) {
+		refuse("nexus: no entropy in the start page\n")
+	}
+	gen := &processRand.state
+	gen.Init(*seed)
+	fillRandom(gen, runtimeSeed[:])
+	startupRand = runtimeSeed[:]
+	var key [32]byte
+	fillRandom(gen, key[:])
+	gen.Init(key)
+}
+
+// fillRandom fills b from s.
+func fillRandom(s *chacha8rand.State, b []byte) {
+	for len(b) > 0 {
+		x, ok := s.Next()
+		for !ok {
+			s.Refill()
+			x, ok = s.Next()
+		}
+		for n := min(len(b), 8); n > 0; n-- {
+			b[0] = byte(x)
+			x >>= 8
+			b = b[1:]
+		}
+	}
+}
+
+func readRandom(r []byte) int {
+	sysrand_read(r)
+	return len(r)
+}
+
+// sysrand_read fills b for crypto/rand.
+//
+//go:linkname sysrand_read crypto/internal/sysrand.runtime_getRandom
+func sysrand_read(b []byte) {
+	lock(&processRand.lock)
+	fillRandom(&processRand.state, b)
+	unlock(&processRand.lock)
+}
+
+// syscall_files returns the read-only initial files of the process.
+//
+//go:linkname syscall_files syscall.runtime_files
+func syscall_files() []byte {
+	page := goos.Page
+	if page.FilesLen == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(page.FilesPtr))), page.FilesLen)
+}
+
+//go:linkname syscall_pid syscall.runtime_pid
+func syscall_pid() int { return int(goos.Page.PID) }
+
+// errLine collects what the runtime prints, which comes in small pieces, into one
+// console call per line. It is flushed by a newline, when it is full, before any
+// other output, when the process waits and when it ends.
+var errLine struct {
+	n   int32
+	buf [256]byte
+}
+
+//go:nosplit
+func writeErr(b []byte) {
+	for _, c := range b {
+		errLine.buf[errLine.n] = c
+		errLine.n++
+		if c == '\n' || int(errLine.n) == len(errLine.buf) {
+			flushErr()
+		}
+	}
+}
+
+//go:nosplit
+func flushErr() {
+	if n := errLine.n; n > 0 {
+		errLine.n = 0
+		console(unsafe.Pointer(&errLine.buf), n)
+	}
+}
+
+// write1 writes to the console, whatever fd is: 1 or 2.
+//
+//go:nosplit
+func write1(fd uintptr, p unsafe.Pointer, n int32) int32 {
+	flushErr()
+	return console(p, n)
+}
+
+// console writes n bytes in as few system calls as the kernel allows. Without a
+// console the output goes nowhere.
+//
+//go:nosplit
+func console(p unsafe.Pointer, n int32) int32 {
+	handle := goos.Page.Console
+	if handle == 0 {
+		return n
+	}
+	for done := int32(0); done < n; {
+		chunk := min(n-done, goos.MaxMessage)
+		r := goos.Syscall3(goos.SysConsoleWrite, handle, uint64(uintptr(add(p, uintptr(done)))), uint64(chunk))
+		if r <= 0 {
+			return int32(r)
+		}
+		done += int32(r)
+	}
+	return n
+}
+
+//go:nosplit
+func exit(code int32) {
+	flushErr()
+	for {
+		goos.Syscall3(goos.SysExit, uint64(code), 0, 0)
+	}
+}

@@ -1,0 +1,76 @@
+//go:build tamago && riscv64 && nexusproc
+
+// Entry of a process, and of the exceptions that the kernel hands back to it.
+
+#include "go_asm.h"
+#include "textflag.h"
+
+#define SYS_EXIT 1
+#define SYS_FAULT_DONE 28
+
+// The kernel starts a process here with the start page in a0 and sp at the top of
+// its stack.
+TEXT _rt0_riscv64_tamago(SB),NOSPLIT|NOFRAME,$0
+	MOV	A0, runtime∕goos·Page(SB)
+	MOV	ZERO, A0
+	MOV	ZERO, A1
+	JMP	runtime·rt0_go(SB)
+
+// After an exception the process continues here with a0 = scause, a1 = stval,
+// a2 = pc and all other registers as they were. A second exception before
+// fault_done ends the process, so a bad stack pointer cannot loop.
+//
+// On the stack of a goroutine this becomes a call of sigpanic at the faulting
+// instruction, in the form that tracebacks expect: ra saved below sp, and ra = pc
+// unless pc is what was bad, when the caller in ra is the one to blame.
+TEXT runtime·faultEntry(SB),NOSPLIT|NOFRAME,$0
+	BEQ	g, ZERO, dead
+	MOV	g_m(g), T0
+	BEQ	T0, ZERO, dead
+	MOV	m_curg(T0), T1
+	BNE	T1, g, system
+	MOVBU	g_throwsplit(g), T1
+	BNE	T1, ZERO, system
+	MOV	$runtime·abort(SB), T1
+	BEQ	T1, A2, system
+
+	MOVW	A0, g_sig(g)
+	MOV	A0, g_sigcode0(g)
+	MOV	A1, g_sigcode1(g)
+	MOV	A2, g_sigpc(g)
+	ADD	$-8, X2
+	MOV	RA, 0(X2)
+	MOV	$1, T1			// instruction access fault
+	BEQ	T1, A0, push
+	MOV	$12, T1			// instruction page fault
+	BEQ	T1, A0, push
+	MOV	A2, RA
+push:
+	MOV	$SYS_FAULT_DONE, A7
+	ECALL
+	MOV	$runtime·sigpanic<ABIInternal>(SB), T0
+	JMP	(T0)
+
+system:
+	// The runtime itself failed, perhaps out of stack. Report on the stack that
+	// is kept for crashes, once.
+	MOV	$runtime·faultRecord(SB), T1
+	MOV	faultRegs_g(T1), T2
+	BNE	T2, ZERO, dead
+	MOV	g, faultRegs_g(T1)
+	MOV	A0, faultRegs_cause(T1)
+	MOV	A1, faultRegs_addr(T1)
+	MOV	A2, faultRegs_pc(T1)
+	MOV	X2, faultRegs_sp(T1)
+	MOV	RA, faultRegs_lr(T1)
+	MOV	$SYS_FAULT_DONE, A7
+	ECALL
+	MOV	runtime·faultCrashFn(SB), A0
+	MOV	$runtime·switchToCrashStack0<ABIInternal>(SB), T0
+	JMP	(T0)
+
+dead:
+	MOV	$2, A0
+	MOV	$SYS_EXIT, A7
+	ECALL
+	JMP	0(PC)
