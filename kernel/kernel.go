@@ -20,11 +20,14 @@ type Machine struct {
 	Seed    [32]byte      // real entropy
 
 	// SetTimer asks for a timer interrupt when the time CSR reaches tick; all ones
-	// means never.
+	// means never. Nil if the hart has the Sstc extension.
 	SetTimer func(tick uint64)
 	// Console writes to the serial console. It must neither allocate nor block for
 	// longer than the line takes.
 	Console func([]byte)
-	// PowerOff ends the machine; QEMU exits with status.
-	PowerOff func(status int)
+	// Printk writes one byte to the console and PowerOff ends the machine; QEMU
+	// exits with status. Both work in an exception of the kernel: they are nosplit
+	// and touch no heap.
+	Printk   func(byte)
+	PowerOff func(status int32)
 }

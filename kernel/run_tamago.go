@@ -30,24 +30,28 @@ func Run(m *Machine) {
 	// The kernel allocates while it boots and never again, so there is nothing to
 	// collect.
 	debug.SetGCPercent(-1)
+	hart.FaultPrint, hart.FaultStop = m.Printk, m.PowerOff
 	l, err := boot(m)
 	if err != nil {
 		print("kernel: PANIC: boot: ", err.Error(), "\n")
 		m.PowerOff(exitBoot)
 	}
 	var before, after runtime.MemStats
+	run := l.run
 	runtime.ReadMemStats(&before)
+	// From here on the floating-point unit is the processes'. The kernel must not
+	// touch it: an allocation, for one, would trap.
 	hart.Init()
 	hart.FPOff()
 	// The system stack does not grow, which would allocate, and has a guard page.
-	systemstack(l.run)
+	systemstack(run)
 	hart.FPClean() // ReadMemStats computes with floats
 	status, _ := l.kernel.Ended()
 	runtime.ReadMemStats(&after)
 	if !l.check(&before, &after) && status == 0 {
 		status = exitCheck
 	}
-	m.PowerOff(int(status))
+	m.PowerOff(int32(status))
 }
 
 // loop is the state of the hart loop.
@@ -137,11 +141,15 @@ func (l *loop) run() {
 // arm programs the timer for a time in nanoseconds.
 func (l *loop) arm(at int64) {
 	l.armed = at
-	if at == never {
-		l.m.SetTimer(math.MaxUint64)
-		return
+	tick := uint64(math.MaxUint64)
+	if at != never {
+		tick = uint64((at + l.tickNS - 1) / l.tickNS)
 	}
-	l.m.SetTimer(uint64((at + l.tickNS - 1) / l.tickNS))
+	if l.m.SetTimer == nil {
+		hart.SetTimeCompare(tick)
+	} else {
+		l.m.SetTimer(tick)
+	}
 }
 
 // fpu is the floating-point unit of this hart.

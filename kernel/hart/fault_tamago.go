@@ -3,12 +3,16 @@
 package hart
 
 // FaultPrint writes one byte of a fault report, and FaultStop ends the machine
-// after it. The board supplies both before Init. They run in an exception of the
-// kernel, on a small stack, and must be nosplit and touch no heap.
+// with a status after it. Whoever runs the kernel sets both before Init. They run
+// in an exception of the kernel, on a small stack, and must be nosplit and touch
+// no heap.
 var (
 	FaultPrint func(byte)
-	FaultStop  func()
+	FaultStop  func(status int32)
 )
+
+// faultStatus is the exit status of a machine whose kernel faulted.
+const faultStatus = 102
 
 // faultStack is where an exception of the kernel is reported.
 var faultStack [4096]byte
@@ -29,7 +33,7 @@ func kernelFault(cause, pc, addr, sp, ra uint64) {
 	faultText(" ra=")
 	faultHex(ra)
 	faultText("\n")
-	FaultStop()
+	FaultStop(faultStatus)
 }
 
 //go:nosplit
