@@ -17,6 +17,7 @@ type Client struct {
 	mu    sync.Mutex
 	idle  [maxIdle]*Call
 	nidle int
+	ended bool
 }
 
 // maxIdle is how many idle calls a client keeps for reuse: as many as goroutines
@@ -31,9 +32,11 @@ func NewClient[R CanSend](to Endpoint[R], proto Protocol) *Client {
 // Endpoint returns where the client sends.
 func (c *Client) Endpoint() Endpoint[Send] { return c.to }
 
-// Close drops the capability and what the client keeps. No call may be under way.
+// Close drops the capability and what the client keeps. Calls under way go on;
+// later ones get [ErrBadHandle].
 func (c *Client) Close() error {
 	c.mu.Lock()
+	c.ended = true
 	for c.nidle > 0 {
 		c.nidle--
 		c.idle[c.nidle].Close()
@@ -85,7 +88,7 @@ func (c *Client) Get() (*Call, error) {
 func (c *Client) Put(call *Call) {
 	call.reset()
 	c.mu.Lock()
-	if c.nidle < maxIdle {
+	if c.nidle < maxIdle && !c.ended {
 		c.idle[c.nidle] = call
 		c.nidle++
 		call = nil
@@ -174,9 +177,8 @@ func (c *Call) Large() []byte {
 // deadline of the context wins.
 func (c *Call) SetDeadline(deadlineNS int64) { c.deadline = deadlineNS }
 
-// Move lets the next Do carry a capability to the server. If Do returns an error
-// of the kernel other than ErrTimedOut, ErrCanceled and ErrClosed, nothing was
-// sent and the capability is still the caller's.
+// Move lets the next Do carry a capability to the server. It is the message's from
+// then on: if the message does not reach the server, it is closed.
 func (c *Call) Move(m Movable) { c.move = m }
 
 // Take returns the capability that came with the reply, once. If it is not taken
@@ -300,6 +302,7 @@ func (c *Call) exchange(ctx context.Context, length int, send, recv *Buffer) (in
 		c.got.Close()
 		c.got = Any{}
 	}
+	moved := c.move
 	r := &c.regs
 	r.A[0] = uint64(c.c.to.h)
 	r.A[1] = uint64(length)
@@ -312,12 +315,14 @@ func (c *Call) exchange(ctx context.Context, length int, send, recv *Buffer) (in
 	if ctx.Done() == nil {
 		c.c.to.p.ipc(c.key, abi.SysCall, r, send, recv)
 	} else if err := c.cancellable(ctx, send, recv); err != nil {
+		moved.Close()
 		return 0, err
 	}
-	if r.A[0] != abi.EventReply {
-		return 0, unexpected(r.A[0])
-	}
-	if r.A[2] != 0 {
+	if r.A[0] != abi.EventReply || r.A[2] != 0 {
+		moved.Close() // a stale handle, unless the message came back
+		if r.A[0] != abi.EventReply {
+			return 0, unexpected(r.A[0])
+		}
 		return 0, FromErrno(abi.Errno(r.A[2]))
 	}
 	if r.A[6] != 0 {

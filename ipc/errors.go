@@ -11,12 +11,11 @@ import (
 // errors are compared with == or errors.Is and cost no memory.
 type Error struct {
 	Errno abi.Errno
-	text  string
 	also  error // what errors.Is accepts besides the value itself
 }
 
 // Error implements error.
-func (e *Error) Error() string { return "ipc: " + e.text }
+func (e *Error) Error() string { return "ipc: " + e.Errno.Error() }
 
 // Is makes a passed deadline a context.DeadlineExceeded and a call that was given
 // up a context.Canceled.
@@ -27,26 +26,26 @@ func (e *Error) Timeout() bool { return e.Errno == abi.ETIMEDOUT }
 
 // The errors of the kernel.
 var (
-	ErrPermission = &Error{abi.EPERM, "the capability lacks the right", nil}
-	ErrBadHandle  = &Error{abi.EBADF, "no such handle", nil}
-	ErrKind       = &Error{abi.EKIND, "the handle names another kind of object", nil}
-	ErrInvalid    = &Error{abi.EINVAL, "argument out of range", nil}
-	ErrFault      = &Error{abi.EFAULT, "pointer to memory that is not there", nil}
-	ErrNoSyscall  = &Error{abi.ENOSYS, "no such system call", nil}
-	ErrNoMemory   = &Error{abi.ENOMEM, "memory budget spent", nil}
-	ErrNoSpace    = &Error{abi.ENOSPC, "table or quota full", nil}
-	ErrQueueFull  = &Error{abi.EAGAIN, "queue full", nil}
-	ErrTooLarge   = &Error{abi.EMSGSIZE, "message too large", nil}
-	ErrTimedOut   = &Error{abi.ETIMEDOUT, "deadline passed", context.DeadlineExceeded}
-	ErrClosed     = &Error{abi.ECLOSED, "peer died or endpoint closed", nil}
-	ErrCanceled   = &Error{abi.ECANCELED, "call given up", context.Canceled}
-	ErrExists     = &Error{abi.EEXIST, "a live process has this service id", nil}
-	ErrOverlap    = &Error{abi.EOVERLAP, "address range already mapped", nil}
-	ErrWX         = &Error{abi.EWX, "mapping would be writable and executable", nil}
-	ErrELF        = &Error{abi.EELF, "not an ELF that the loader accepts", nil}
-	ErrBusy       = &Error{abi.EBUSY, "object in use", nil}
-	ErrNoEntry    = &Error{abi.ENOENT, "nothing there", nil}
-	ErrPeerSpace  = &Error{abi.EPEERNOSPACE, "receiver has no free capability slot", nil}
+	ErrPermission = &Error{abi.EPERM, nil}
+	ErrBadHandle  = &Error{abi.EBADF, nil}
+	ErrKind       = &Error{abi.EKIND, nil}
+	ErrInvalid    = &Error{abi.EINVAL, nil}
+	ErrFault      = &Error{abi.EFAULT, nil}
+	ErrNoSyscall  = &Error{abi.ENOSYS, nil}
+	ErrNoMemory   = &Error{abi.ENOMEM, nil}
+	ErrNoSpace    = &Error{abi.ENOSPC, nil}
+	ErrQueueFull  = &Error{abi.EAGAIN, nil}
+	ErrTooLarge   = &Error{abi.EMSGSIZE, nil}
+	ErrTimedOut   = &Error{abi.ETIMEDOUT, context.DeadlineExceeded}
+	ErrClosed     = &Error{abi.ECLOSED, nil}
+	ErrCanceled   = &Error{abi.ECANCELED, context.Canceled}
+	ErrExists     = &Error{abi.EEXIST, nil}
+	ErrOverlap    = &Error{abi.EOVERLAP, nil}
+	ErrWX         = &Error{abi.EWX, nil}
+	ErrELF        = &Error{abi.EELF, nil}
+	ErrBusy       = &Error{abi.EBUSY, nil}
+	ErrNoEntry    = &Error{abi.ENOENT, nil}
+	ErrPeerSpace  = &Error{abi.EPEERNOSPACE, nil}
 )
 
 // Errors of the library itself.
@@ -75,7 +74,7 @@ func FromErrno(e abi.Errno) error {
 	case e > 0 && int(e) < len(errorOf) && errorOf[e] != nil:
 		return errorOf[e]
 	}
-	return &Error{Errno: e, text: "error number that this version does not know"}
+	return &Error{Errno: e}
 }
 
 // result turns a0 of a system call into an error.

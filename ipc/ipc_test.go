@@ -379,9 +379,13 @@ func TestRejectMoveWithoutGrant(t *testing.T) {
 	c := r.dial(t, 1)
 	call, _ := c.NewCall()
 	defer call.Close()
-	call.Move(r.client.Self().Adopt(c.Endpoint().Handle()).Move())
+	only := pass(t, r.server, r.client, r.ep, 2)
+	call.Move(r.client.Self().Adopt(only.Handle()).Move())
 	if _, err := call.Do(bg, opCap, nil); err != ipc.ErrPermission {
 		t.Fatal(err)
+	}
+	if _, err := only.Info(); err != ipc.ErrBadHandle {
+		t.Fatalf("what could not be sent was not closed: %v", err)
 	}
 	if _, err := call.Do(bg, opEcho, nil); err != nil {
 		t.Fatalf("afterwards: %v", err)

@@ -141,18 +141,29 @@ func (p Process) NewVMO(size uint64) (VMO[Full], error) {
 
 // ReadVMO copies len(b) bytes at off out of v.
 func ReadVMO[R CanRead](v VMO[R], off uint64, b []byte) error {
-	var r Regs
-	r.A[0], r.A[1] = uint64(v.h), off
-	v.p.syscallMem(abi.SysVMORead, &r, b)
-	return result(r.A[0])
+	return v.copy(abi.SysVMORead, off, b)
 }
 
 // WriteVMO copies b into v at off.
 func WriteVMO[R CanWrite](v VMO[R], off uint64, b []byte) error {
-	var r Regs
-	r.A[0], r.A[1] = uint64(v.h), off
-	v.p.syscallMem(abi.SysVMOWrite, &r, b)
-	return result(r.A[0])
+	return v.copy(abi.SysVMOWrite, off, b)
+}
+
+// copy moves b in pieces that the kernel takes at once.
+func (c ref) copy(num, off uint64, b []byte) error {
+	for {
+		piece := b[:min(len(b), abi.MaxMessage)]
+		var r Regs
+		r.A[0], r.A[1] = uint64(c.h), off
+		c.p.syscallMem(num, &r, piece)
+		if err := result(r.A[0]); err != nil {
+			return err
+		}
+		if b = b[len(piece):]; len(b) == 0 {
+			return nil
+		}
+		off += uint64(len(piece))
+	}
 }
 
 // Map maps length bytes of v at off for reading. [Process.Unmap] undoes it.

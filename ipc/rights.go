@@ -236,8 +236,8 @@ func (c Any) SendGrant() (Endpoint[SendGrant], error) {
 	return Endpoint[SendGrant]{ref: c.ref}, nil
 }
 
-// ReadVMO returns c as readable memory. If it is not that, c is closed.
-func (c Any) ReadVMO() (VMO[Read], error) {
+// Memory returns c as readable memory. If it is not that, c is closed.
+func (c Any) Memory() (VMO[Read], error) {
 	if err := c.check(abi.KindVMO, abi.RightRead); err != nil {
 		return VMO[Read]{}, err
 	}

@@ -173,17 +173,16 @@ func (p *Process) exit(status int) {
 	for _, c := range p.replies {
 		c.end(abi.ECLOSED)
 	}
-	for i := range p.caps {
-		if c := p.caps[i].c; c != nil {
-			p.caps[i].c = nil
-			c.drop()
-		}
-	}
 	for _, s := range p.slots {
 		for _, c := range s.calls() {
 			c.abandon()
 		}
 		s.cond.Broadcast()
+	}
+	for i := range p.caps {
+		if c := p.caps[i].c; c != nil {
+			c.drop()
+		}
 	}
 	if p.watcher != nil {
 		p.watcher.set(p.bits)

@@ -18,8 +18,9 @@ type cap struct {
 }
 
 type capSlot struct {
-	c   *cap
-	gen uint32
+	c       *cap
+	gen     uint32
+	transit bool // a queued message carries it; its handle names nothing until it comes back
 }
 
 // object is what a capability names. refs counts capabilities.
@@ -81,11 +82,6 @@ func (e *endpoint) close() {
 	e.queue = nil
 	for _, c := range q {
 		c.end(abi.ECLOSED)
-	}
-	for _, c := range e.owner.replies {
-		if c.ep == e {
-			c.end(abi.ECLOSED)
-		}
 	}
 }
 
@@ -168,7 +164,7 @@ func (c *call) finish() bool {
 		delete(c.s.out, c)
 	}
 	if c.moved != nil { // never reached the server
-		c.moved.drop()
+		c.moved.in.transit = false
 		c.moved = nil
 	}
 	return true
@@ -215,9 +211,12 @@ func (p *Process) install(c *cap) abi.Handle {
 		p.caps = append(p.caps, capSlot{})
 	}
 	s := &p.caps[i]
+	if c.in != nil { // moved
+		*c.in = capSlot{gen: c.in.gen}
+	}
 	s.c = c
 	s.gen++
-	if c.in == nil && c.kids == nil {
+	if c.kids == nil {
 		c.kids = map[*cap]bool{}
 		c.obj.ref(1)
 	}
@@ -228,7 +227,7 @@ func (p *Process) install(c *cap) abi.Handle {
 // get returns the capability that h names, if it is of the kind and has the rights.
 func (p *Process) get(h uint64, kind abi.Kind, rights abi.Rights) (*cap, abi.Errno) {
 	i := int(uint32(h)) - 1
-	if i < 0 || i >= len(p.caps) || p.caps[i].c == nil || uint64(p.caps[i].gen) != h>>32 {
+	if i < 0 || i >= len(p.caps) || p.caps[i].c == nil || p.caps[i].transit || uint64(p.caps[i].gen) != h>>32 {
 		return nil, abi.EBADF
 	}
 	c := p.caps[i].c
@@ -252,7 +251,7 @@ func (c *cap) derive(rights abi.Rights, badge uint64) *cap {
 // drop ends c; its children become its parent's.
 func (c *cap) drop() {
 	if c.in != nil {
-		c.in.c = nil
+		*c.in = capSlot{gen: c.in.gen}
 		c.in = nil
 	}
 	for k := range c.kids {

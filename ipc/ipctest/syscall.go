@@ -62,8 +62,7 @@ func (p *Process) message(r *ipc.Regs, send *ipc.Buffer) (*call, abi.Errno) {
 
 func (p *Process) enqueue(m *call) {
 	if m.moved != nil {
-		m.moved.in.c = nil
-		m.moved.in = nil
+		m.moved.in.transit = true
 	}
 	m.ep.queue = append(m.ep.queue, m)
 	m.ep.pump()
@@ -125,7 +124,9 @@ func (e *endpoint) pump() {
 	var moved abi.Handle
 	if m.moved != nil {
 		if moved = e.owner.install(m.moved); moved == 0 {
-			return // until the server has closed something and waits again
+			m.end(abi.EPEERNOSPACE)
+			e.pump()
+			return
 		}
 		m.moved = nil
 	}
@@ -181,12 +182,8 @@ func (p *Process) reply(r *ipc.Regs, send *ipc.Buffer) abi.Errno {
 		if e != abi.OK {
 			return e
 		}
-		old := c.in
 		if moved = m.from.install(c); moved == 0 {
 			return abi.EPEERNOSPACE
-		}
-		if c.in != old {
-			old.c = nil
 		}
 	}
 	if length > abi.MaxInline {
@@ -276,7 +273,7 @@ func (p *Process) syscall(num uint64, r *ipc.Regs, mem []byte, out *[8]uint64) a
 			return abi.EINVAL
 		}
 		size := (r.A[0] + abi.PageSize - 1) &^ (abi.PageSize - 1)
-		return fail(p.install(&cap{obj: &vmo{mem: make([]byte, size)}, rights: abi.RightRead | abi.RightWrite | abi.RightExec | abi.RightGrant}))
+		return fail(p.install(&cap{obj: &vmo{mem: make([]byte, size)}, rights: abi.RightRead | abi.RightWrite | abi.RightGrant}))
 	case abi.SysVMORead, abi.SysVMOWrite:
 		need := abi.RightRead
 		if num == abi.SysVMOWrite {
@@ -287,6 +284,9 @@ func (p *Process) syscall(num uint64, r *ipc.Regs, mem []byte, out *[8]uint64) a
 			return e
 		}
 		v := c.obj.(*vmo)
+		if len(mem) > abi.MaxMessage {
+			return abi.EINVAL
+		}
 		if r.A[1] > uint64(len(v.mem)) || uint64(len(mem)) > uint64(len(v.mem))-r.A[1] {
 			return abi.EINVAL
 		}
