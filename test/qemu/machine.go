@@ -1,0 +1,163 @@
+package qemu
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// Machine is a virtual machine to boot. The zero values of its fields give the
+// machine that everything must run on.
+type Machine struct {
+	QEMU   string   // command; qemu-system-riscv64 if empty
+	Image  string   // file that -kernel boots
+	SMP    int      // harts; 1 if 0
+	Memory string   // for -m; 128M if empty
+	CPU    string   // for -cpu; rv64 if empty
+	Args   []string // further arguments
+}
+
+// Limits of a run.
+const (
+	maxOutput = 64 << 20         // bytes that a run may print
+	maxLine   = 8 << 10          // bytes of one line; what is longer is cut
+	endGrace  = 10 * time.Second // between asking QEMU to end and killing it
+)
+
+// command returns QEMU's arguments. The serial line is standard output, and
+// nothing reads standard input: a run cannot hang on a terminal.
+func (m *Machine) command() (string, []string, error) {
+	image, err := filepath.Abs(m.Image)
+	if err != nil {
+		return "", nil, err
+	}
+	name, smp, memory, cpu := m.QEMU, m.SMP, m.Memory, m.CPU
+	if name == "" {
+		name = "qemu-system-riscv64"
+	}
+	if smp == 0 {
+		smp = 1
+	}
+	if memory == "" {
+		memory = "128M"
+	}
+	if cpu == "" {
+		cpu = "rv64"
+	}
+	return name, append([]string{
+		"-M", "virt", "-cpu", cpu, "-smp", strconv.Itoa(smp), "-m", memory, "-no-reboot",
+		"-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", image,
+	}, m.Args...), nil
+}
+
+// Run boots the machine in a temporary folder of its own and gives line each line
+// of the console, without its end, until QEMU ends, the time is over, ctx is done
+// or line returns a limit: the longest time that the run may still take, where
+// negative means as before. With limit 0 the machine is ended at once. QEMU has
+// ended when Run returns. An error means that QEMU could not be run.
+func (m *Machine) Run(ctx context.Context, timeout time.Duration, line func(text string) (limit time.Duration)) (End, error) {
+	name, args, err := m.command()
+	if err != nil {
+		return End{}, err
+	}
+	dir, err := os.MkdirTemp("", "nexus-qemu-")
+	if err != nil {
+		return End{}, err
+	}
+	defer os.RemoveAll(dir)
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(timeout, func() { cancel(errTimeout) })
+	defer timer.Stop()
+
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = endGrace
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // QEMU does not outlive us
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return End{}, err
+	}
+	if err := cmd.Start(); err != nil {
+		return End{}, fmt.Errorf("starting QEMU: %w", err)
+	}
+	ended := readLines(stdout, func(text string) bool {
+		limit := line(text)
+		switch {
+		case limit == 0:
+			return false
+		case limit > 0:
+			timer.Reset(limit)
+		}
+		return true
+	})
+	stopped := errors.Is(ended, errStop)
+	if ended != nil {
+		cancel(ended)
+		stdout.Close()
+	}
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	switch cause := context.Cause(ctx); {
+	case stopped:
+		return End{Stopped: true}, nil
+	case errors.Is(cause, errTimeout):
+		return End{Timeout: timeout}, nil
+	case errors.Is(cause, errFlood):
+		return End{Flood: true}, nil
+	case cause != nil:
+		return End{}, cause
+	case errors.As(err, &exit):
+		if stderr.Len() > 0 {
+			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+		}
+		if exit.ExitCode() < 0 || stderr.Len() > 0 {
+			return End{}, fmt.Errorf("QEMU: %w", err)
+		}
+		return End{Status: exit.ExitCode()}, nil
+	}
+	return End{}, err
+}
+
+var (
+	errStop    = errors.New("nothing more to see")
+	errTimeout = errors.New("time is over")
+	errFlood   = errors.New("too much output")
+)
+
+// readLines gives each line of r to line until that returns false (errStop), r
+// ends (nil) or has given more than maxOutput bytes (errFlood).
+func readLines(r io.Reader, line func(string) bool) error {
+	limited := &io.LimitedReader{R: r, N: maxOutput}
+	in := bufio.NewReaderSize(limited, maxLine)
+	for {
+		raw, err := in.ReadSlice('\n')
+		text := string(bytes.TrimRight(raw, "\r\n"))
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = in.ReadSlice('\n')
+		}
+		if (err == nil || text != "") && !line(text) {
+			return errStop
+		}
+		switch {
+		case err == nil:
+		case limited.N == 0:
+			return errFlood
+		default:
+			return nil
+		}
+	}
+}
