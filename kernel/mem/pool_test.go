@@ -2,6 +2,7 @@ package mem_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"nexus.internal/kernel/mem"
@@ -67,6 +68,9 @@ func TestRejectRanges(t *testing.T) {
 func TestPoolHandsOutItsRanges(t *testing.T) {
 	r := memtest.Arena(t, 300)
 	at := func(n int) mem.PA { return r.Start + mem.PA(n*frame) }
+	for i, dirt := 0, mem.Bytes(r.Start, 300*frame); i < len(dirt); i++ {
+		dirt[i] = 0xff // memory holds anything at power-on
+	}
 	p, err := mem.NewPool([]mem.Range{{at(1), at(100)}, {at(100), at(120)}, {at(290), at(300)}})
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +104,11 @@ func TestPoolHandsOutItsRanges(t *testing.T) {
 		t.Fatalf("took %#x beyond the last frame", uint64(pa))
 	}
 	counts(t, p, 0, 0)
+	for n := range 300 {
+		if pa := at(n); !slices.Contains(want, pa) {
+			mustPanic(t, "frame in a hole or of the tables", func() { p.Give(&a, pa) })
+		}
+	}
 	for _, pa := range want {
 		p.Give(&a, pa)
 	}
