@@ -31,8 +31,9 @@ var (
 const (
 	statusTrap    = 71 // an exception
 	statusImage   = 72 // the image has no usable boot header
-	statusEntropy = 73 // no device tree, or no entropy in it
-	statusBlocked = 74 // every goroutine of the kernel waits for something
+	statusTree    = 73 // the device tree is missing, damaged or in the way
+	statusEntropy = 74 // there is no entropy in it
+	statusBlocked = 75 // every goroutine of the kernel waits for something
 )
 
 // The texts of the report of an early exception.

@@ -29,11 +29,11 @@ func hwinit0() {
 	enableFIFO()
 	blob, err := tree()
 	if err != nil {
-		fatal(statusEntropy, "device tree", err)
+		fatal(statusTree, "device tree", err)
 	}
 	seed, fault := fdt.Seed(blob)
 	if fault != 0 {
-		fatal(statusEntropy, "device tree", fault)
+		fatal(statusTree, "device tree", fault)
 	}
 	if len(seed) < seedSize {
 		fatal(statusEntropy, "no entropy: /chosen/rng-seed is missing or shorter than 32 bytes", nil)

@@ -84,6 +84,9 @@ func plan(d *fdt.Description, p placement) (*Machine, error) {
 		return nil, errors.New("kernel without segments")
 	}
 	archive := RAMStart + p.header.Archive
+	if end := uint64(p.segments[len(p.segments)-1].End); end != archive {
+		return nil, fmt.Errorf("kernel ends at %#x, but the archive starts at %#x", end, archive)
+	}
 	heap := RAMStart + p.header.Size
 	guard := p.heapEnd
 	stack := guard + guardSize
@@ -93,8 +96,6 @@ func plan(d *fdt.Description, p placement) (*Machine, error) {
 	m.Heap = between(heap, guard)
 	m.Guard = between(guard, stack)
 	m.Stack = between(stack, top)
-	// The last segment ends somewhere in the page in front of the archive.
-	m.Segments[len(m.Segments)-1].End = mem.PA(archive)
 
 	kernel := fdt.Range{Start: RAMStart, Size: top - RAMStart}
 	home := slices.IndexFunc(d.RAM, func(r fdt.Range) bool { return r.Start <= kernel.Start && kernel.End() <= r.End() })
