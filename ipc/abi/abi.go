@@ -138,7 +138,7 @@ const (
 	ImageBase = UserBase       // programs are linked into ImageBase .. MapBase
 	MapBase   = 0x08_0000_0000 // VMOs that the kernel places; 32 GiB
 	MapEnd    = 0x10_0000_0000 // end of that area
-	HeapBase  = 0x10_0000_0000 // demand-zero heap, as long as the frame budget
+	HeapBase  = 0x10_0000_0000 // demand-zero heap, longer than the frame budget
 	HeapEnd   = 0x30_0000_0000 // no heap reaches this
 	StackTop  = 0x3e_0000_0000 // initial stack pointer; the stack grows down from here
 	StackSize = 128 << 10      // bytes; the page below is a guard

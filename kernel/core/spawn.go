@@ -198,7 +198,7 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 		}
 	}
 	data := sv39.Perm(sv39.U | sv39.R | sv39.W)
-	heapEnd := abi.HeapBase + pr.frames*abi.PageSize
+	heapEnd := abi.HeapBase + pr.frames*abi.PageSize + heapSlack
 	if errno := k.addRegion(p, region{start: abi.HeapBase, end: heapEnd, perm: data}); errno != abi.OK {
 		return errno
 	}
@@ -232,6 +232,10 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 	w.write(pr.data)
 	return w.errno
 }
+
+// heapSlack is how much larger, in bytes, the heap's range of addresses is than
+// the budget: a runtime spreads sparse tables and arenas over it.
+const heapSlack = 32 << 20
 
 func pageUp(n uint64) uint64 { return (n + abi.PageSize - 1) &^ (abi.PageSize - 1) }
 
