@@ -55,6 +55,9 @@ func NewSpace(pool *mem.Pool, acct *mem.Account, kernelRoot mem.PA) (Space, abi.
 // is mapped, with ENOMEM if the account cannot pay for a table. After a refusal
 // no page is mapped; a table may have been added, which is charged and of use to
 // the next Map.
+//
+// Cost: about 115 instructions if the tables are there, 700 more for each that is
+// not.
 func (s *Space) Map(pool *mem.Pool, va uint64, pa mem.PA, perm Perm) abi.Errno {
 	return s.enter(pool, va, pa, perm, 0)
 }
