@@ -20,3 +20,8 @@ require (
 	golang.org/x/sys v0.41.0 // indirect
 	golang.org/x/tools v0.38.0 // indirect
 )
+
+ignore (
+	./build
+	./runtime-patches
+)
