@@ -1,0 +1,89 @@
+// Run runs the tests of Nexus and closes with one line, "N passed, N failed":
+//
+//	run host                   tests of all packages on this machine, with the race detector
+//	run os -image FILE         the marker ladder in QEMU (see package test/qemu)
+//	run all -image FILE        both, in this order
+//
+// RUN_PHASE, RUN_UNTIL_MARKER, RUN_TIMEOUT, SMP and REQUIRE_SMP choose what of the
+// ladder runs, and how. The exit status is 0 if nothing failed, 1 if something
+// did, 2 for a mistake in the arguments or variables.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"nexus.internal/test/qemu"
+)
+
+// tally counts results.
+type tally struct{ passed, failed int }
+
+func (t *tally) add(u tally) { t.passed += u.passed; t.failed += u.failed }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) (status int) {
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	image := flags.String("image", "build/nexus-test.img", "image to boot")
+	if len(args) == 0 {
+		fmt.Fprintln(os.Stderr, "usage: run host|os|all [-image file]")
+		return 2
+	}
+	if err := flags.Parse(args[1:]); err != nil || flags.NArg() > 0 {
+		return 2
+	}
+	// What cannot run is known before minutes of tests, not after.
+	var ladder *qemu.Ladder
+	var opts qemu.Options
+	withHost, withOS := args[0] == "host" || args[0] == "all", args[0] == "os" || args[0] == "all"
+	if !withHost && !withOS {
+		fmt.Fprintf(os.Stderr, "run: unknown command %q: want host, os or all\n", args[0])
+		return 2
+	}
+	if withOS {
+		var err error
+		if ladder, err = qemu.DefaultLadder(); err == nil {
+			opts, err = qemu.OptionsFromEnv(os.Getenv, ladder.Gates())
+		}
+		if err == nil {
+			_, err = qemu.NewJudge(ladder, opts.Selection)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "run:", err)
+			return 2
+		}
+	}
+	var sum tally
+	if withHost {
+		sum.add(host(ctx))
+	}
+	if withOS {
+		sum.add(prove(ctx, ladder, *image, opts))
+	}
+	fmt.Printf("%d passed, %d failed\n", sum.passed, sum.failed)
+	if sum.failed > 0 || sum.passed == 0 {
+		return 1
+	}
+	return 0
+}
+
+// prove runs the ladder: each marker that it proves is a test that passed.
+func prove(ctx context.Context, l *qemu.Ladder, image string, opts qemu.Options) tally {
+	fmt.Printf("=== ladder in QEMU: %s\n", image)
+	v, err := qemu.Prove(ctx, os.Stdout, l, qemu.Machine{Image: image}, opts)
+	if err != nil {
+		fmt.Printf("FAIL: %v\n", err)
+		return tally{failed: 1}
+	}
+	v.Report(os.Stdout)
+	return tally{passed: v.Proven, failed: len(v.Failures)}
+}
