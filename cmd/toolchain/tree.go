@@ -18,6 +18,12 @@ var copied = []string{"src", "pkg/include", "pkg/tool", "lib", "go.env", "LICENS
 // appears by rename.
 func copyStock(stock, out string) error {
 	tmp := out + ".tmp"
+	if _, err := os.Stat(out); err == nil {
+		// Made by an older or interrupted run of this program, or not ours.
+		if _, err := os.Stat(filepath.Join(out, "src", "runtime")); err != nil {
+			return fmt.Errorf("%s exists and is not a toolchain; remove it first", out)
+		}
+	}
 	if err := removeTree(tmp); err != nil {
 		return err
 	}

@@ -77,6 +77,9 @@ func sigpanic() {
 	panic(errorString(causeName(gp.sig)))
 }
 
+// signame is causeName, for the line that a panic prints about its exception.
+func signame(sig uint32) string { return causeName(sig) }
+
 // causeName names an exception.
 func causeName(cause uint32) string {
 	switch cause {

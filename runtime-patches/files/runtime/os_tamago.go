@@ -64,8 +64,6 @@ func sigdisable(uint32) {}
 
 func sigignore(uint32) {}
 
-func signame(sig uint32) string { return "" }
-
 func setProcessCPUProfiler(hz int32) {}
 
 func setThreadCPUProfiler(hz int32) {}

@@ -42,6 +42,8 @@ func minit() {
 	}
 }
 
+func signame(sig uint32) string { return "" }
+
 // newosproc starts mp on another hart.
 //
 //go:nowritebarrier

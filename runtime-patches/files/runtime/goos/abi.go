@@ -65,6 +65,7 @@ type Start struct {
 	Console   uint64 // handle, 0 if none
 	NumCaps   uint64
 	Seed      [32]byte
+	BornNS    int64 // when the process was created
 }
 
 // Page is the start page of this process. The entry, in package runtime, sets it
