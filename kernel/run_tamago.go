@@ -16,7 +16,7 @@ import (
 	"nexus.internal/kernel/sv39"
 )
 
-//go:linkname systemstack runtime.systemstack
+//go:linkname systemstack runtime.nexus_systemstack
 func systemstack(fn func())
 
 // Exit statuses of the machine that are not the root process's.
@@ -60,7 +60,8 @@ type loop struct {
 	kernel *core.Kernel
 	root   mem.PA
 	pool   *mem.Pool
-	free   int // frames free before the first process
+	free   int    // frames free before the first process
+	satp   uint64 // address space that the hart is in
 	armed  int64
 	tickNS int64
 }
@@ -79,7 +80,7 @@ func boot(m *Machine) (*loop, error) {
 		return nil, err
 	}
 	pool.Close(&tables)
-	hart.SetSATP(8<<60 | uint64(root)>>12)
+	hart.SetSATP(kernelSATP(root))
 	hart.FenceAll()
 
 	raw := mem.Bytes(m.Archive.Start, int(m.Archive.End-m.Archive.Start))
@@ -87,10 +88,10 @@ func boot(m *Machine) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{m: m, root: root, pool: pool, free: pool.Free(), tickNS: int64(m.TickNS)}
+	l := &loop{m: m, root: root, satp: kernelSATP(root), pool: pool, free: pool.Free(), tickNS: int64(m.TickNS)}
 	l.kernel = core.New(core.Config{
 		Pool: pool, KernelRoot: root, Console: m.Console, Now: l.now, TickNS: m.TickNS, Seed: m.Seed,
-		FenceSpace: hart.FenceASID, FencePage: hart.FencePage, FP: fpu{},
+		FenceSpace: l.fenceSpace, FencePage: hart.FencePage, FP: fpu{},
 	})
 	clear(m.Seed[:])
 	return l, l.kernel.Boot(a, m.Archive.Start)
@@ -108,7 +109,6 @@ func (l *loop) now() int64 { return int64(hart.Time()) * l.tickNS }
 func (l *loop) run() {
 	k := l.kernel
 	l.arm(never)
-	satp := uint64(0)
 	k.Tick()
 	for {
 		p := k.Current()
@@ -123,9 +123,9 @@ func (l *loop) run() {
 			k.Tick()
 			continue
 		}
-		if s := p.SATP(); s != satp {
+		if s := p.SATP(); s != l.satp {
 			hart.SetSATP(s)
-			satp = s
+			l.satp = s
 		}
 		hart.Enter(&p.Frame)
 		if p.Frame.Cause == hart.CauseTimer {
@@ -137,6 +137,27 @@ func (l *loop) run() {
 		}
 	}
 }
+
+// fenceSpace discards what is cached of an address space. Its tables may have been
+// freed already, so the hart leaves it first if it is still in it.
+func (l *loop) fenceSpace(asid uint64) {
+	if l.satp>>asidShift&asidMask == asid {
+		l.satp = kernelSATP(l.root)
+		hart.SetSATP(l.satp)
+	}
+	hart.FenceASID(asid)
+}
+
+// Fields of satp (privileged specification, "Supervisor Address Translation and
+// Protection Register").
+const (
+	satpSv39  = 8 << 60
+	asidShift = 44
+	asidMask  = 1<<16 - 1
+)
+
+// kernelSATP is the kernel's own address space, which no process uses: ASID 0.
+func kernelSATP(root mem.PA) uint64 { return satpSv39 | uint64(root)>>12 }
 
 // arm programs the timer for a time in nanoseconds.
 func (l *loop) arm(at int64) {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"fmt"
 
 	"nexus.internal/ipc/abi"
@@ -11,7 +12,8 @@ import (
 
 // Boot creates the root process from the archive a, which lies at base and stays
 // there. Its capabilities, from [abi.BootHandle] 0 on: spawn, console, and a
-// memory object for each entry of the archive in directory order.
+// memory object for each entry of the archive in directory order, executable if it
+// is an ELF file.
 func (k *Kernel) Boot(a *image.Archive, base mem.PA) error {
 	boot := image.Boot{}
 	if e := a.Lookup(image.EntryBoot); e != nil {
@@ -43,7 +45,7 @@ func (k *Kernel) Boot(a *image.Archive, base mem.PA) error {
 	console := k.newCap(p, abi.KindConsole, 0, abi.RightWrite|abi.RightGrant, 0, 0)
 	for i, e := range a.Entries() {
 		rights := abi.RightRead | abi.RightGrant
-		if e.Name == a.Program().Name {
+		if bytes.HasPrefix(e.Data, []byte("\x7fELF")) {
 			rights |= abi.RightExec
 		}
 		k.newCap(p, abi.KindVMO, objects[i], rights, 0, 0)

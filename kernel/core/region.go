@@ -184,6 +184,10 @@ func (p *Process) overlapping(start, end uint64) *region {
 	return nil
 }
 
+// fencePagesMax is how many pages are fenced one by one rather than with the whole
+// space.
+const fencePagesMax = 8
+
 func (k *Kernel) sysUnmap(p *Process) abi.Errno {
 	x := &p.Frame.X
 	va, length := x[hart.A0], x[hart.A1]
@@ -196,7 +200,13 @@ func (k *Kernel) sysUnmap(p *Process) abi.Errno {
 			continue
 		}
 		p.space.Unmap(k.pool, va, int(length/abi.PageSize))
-		k.fenceSpace(p.asid)
+		if length <= fencePagesMax*abi.PageSize {
+			for at := va; at < va+length; at += abi.PageSize {
+				k.fencePage(at, p.asid)
+			}
+		} else {
+			k.fenceSpace(p.asid)
+		}
 		k.dropRegion(r)
 		p.numRegions--
 		p.regions[i] = p.regions[p.numRegions]

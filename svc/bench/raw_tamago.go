@@ -1,0 +1,19 @@
+//go:build tamago && riscv64
+
+package bench
+
+// In assembly.
+
+func rawNop(n int)
+func rawYield(n int)
+func rawCall(n int, ep, meta, send, recv uint64) uint64
+func rawServe(ep, meta, send, recv uint64) uint64
+func rawCallCap(n int, ep, cap uint64) uint64
+func rawServeCap(ep uint64) uint64
+func rawNotify(n int, notification uint64) uint64
+
+//go:noescape
+func rawSys(num uint64, a *[8]uint64)
+
+func rawIdle(spawn uint64) uint64
+func ticks() uint64

@@ -1,0 +1,221 @@
+//go:build tamago && riscv64
+
+#include "textflag.h"
+
+// The loops below use the kernel without the runtime, to measure the kernel
+// alone. A system call preserves ra, sp, gp, tp and g; arguments are loaded anew
+// each time. Numbers and layouts are those of package abi.
+
+#define SYS_NOP   0
+#define SYS_YIELD 2
+#define SYS_WAIT  3
+#define SYS_CALL  4
+#define SYS_REPLY 5
+#define SYS_NOTIFY 8
+#define EVENT_REQUEST 2
+
+// func rawNop(n int)
+TEXT ·rawNop(SB),NOSPLIT,$8-8
+	MOV	n+0(FP), X5
+loop:
+	MOV	X5, 8(X2)
+	MOV	$SYS_NOP, X17
+	ECALL
+	MOV	8(X2), X5
+	ADD	$-1, X5
+	BNE	X5, X0, loop
+	RET
+
+// func rawYield(n int)
+TEXT ·rawYield(SB),NOSPLIT,$8-8
+	MOV	n+0(FP), X5
+loop:
+	MOV	X5, 8(X2)
+	MOV	$SYS_YIELD, X17
+	ECALL
+	MOV	8(X2), X5
+	ADD	$-1, X5
+	BNE	X5, X0, loop
+	RET
+
+// func rawCall(n int, ep, meta, send, recv uint64) uint64
+//
+// Makes n calls of the given length and returns the kind of the first event that
+// is not a reply, 1 if all are.
+TEXT ·rawCall(SB),NOSPLIT,$8-48
+	MOV	n+0(FP), X5
+loop:
+	MOV	X5, 8(X2)
+	MOV	ep+8(FP), X10
+	MOV	meta+16(FP), X11
+	MOV	$1, X12
+	MOV	X0, X13
+	MOV	X0, X14
+	MOV	send+24(FP), X15
+	MOV	recv+32(FP), X16
+	MOV	X0, X26
+	MOV	$SYS_CALL, X17
+	ECALL
+	MOV	$1, X6
+	BNE	X10, X6, out
+	MOV	8(X2), X5
+	ADD	$-1, X5
+	BNE	X5, X0, loop
+out:
+	MOV	X10, ret+40(FP)
+	RET
+
+// func rawServe(ep, meta, send, recv uint64) uint64
+//
+// Answers requests on ep until one has the length 0, whose reply right it returns.
+TEXT ·rawServe(SB),NOSPLIT,$0-40
+	MOV	X0, X11
+	MOV	ep+0(FP), X12
+	MOV	X0, X13
+	MOV	recv+24(FP), X16
+	MOV	$2, X26
+	MOV	$SYS_WAIT, X17
+	ECALL
+loop:
+	SLL	$32, X15
+	BEQ	X15, X0, out
+	MOV	X14, X10
+	MOV	meta+8(FP), X11
+	MOV	ep+0(FP), X12
+	MOV	X0, X13
+	MOV	X0, X14
+	MOV	send+16(FP), X15
+	MOV	recv+24(FP), X16
+	MOV	$2, X26
+	MOV	$SYS_REPLY, X17
+	ECALL
+	JMP	loop
+out:
+	MOV	X14, ret+32(FP)
+	RET
+
+// func rawCallCap(n int, ep, cap uint64) uint64
+//
+// Makes n calls that move cap to the server and get it back. Returns like rawCall.
+TEXT ·rawCallCap(SB),NOSPLIT,$16-32
+	MOV	n+0(FP), X5
+	MOV	cap+16(FP), X16
+loop:
+	MOV	X5, 8(X2)
+	MOV	ep+8(FP), X10
+	MOV	$64, X11
+	MOV	$1, X12
+	MOV	X0, X13
+	MOV	X16, X14
+	MOV	X0, X15
+	MOV	X0, X16
+	MOV	X0, X26
+	MOV	$SYS_CALL, X17
+	ECALL
+	MOV	$1, X6
+	BNE	X10, X6, out
+	MOV	8(X2), X5
+	ADD	$-1, X5
+	BNE	X5, X0, loop
+out:
+	MOV	X10, ret+24(FP)
+	RET
+
+// func rawServeCap(ep uint64) uint64
+//
+// Like rawServe, and moves the capability of each request back.
+TEXT ·rawServeCap(SB),NOSPLIT,$0-16
+	MOV	X0, X11
+	MOV	ep+0(FP), X12
+	MOV	X0, X13
+	MOV	X0, X16
+	MOV	$2, X26
+	MOV	$SYS_WAIT, X17
+	ECALL
+loop:
+	SLL	$32, X15
+	BEQ	X15, X0, out
+	MOV	X14, X10
+	MOV	$64, X11
+	MOV	ep+0(FP), X12
+	MOV	X0, X13
+	MOV	X16, X14
+	MOV	X0, X15
+	MOV	X0, X16
+	MOV	$2, X26
+	MOV	$SYS_REPLY, X17
+	ECALL
+	JMP	loop
+out:
+	MOV	X14, ret+8(FP)
+	RET
+
+// func rawNotify(n int, notification uint64) uint64
+//
+// Sets a bit n times, and waits each time for a notification in return. Returns
+// the kind of the first event that is none, 3 if all are.
+TEXT ·rawNotify(SB),NOSPLIT,$8-24
+	MOV	n+0(FP), X5
+loop:
+	MOV	X5, 8(X2)
+	MOV	notification+8(FP), X10
+	MOV	$1, X11
+	MOV	$SYS_NOTIFY, X17
+	ECALL
+	MOV	X0, X11
+	MOV	X0, X12
+	MOV	X0, X13
+	MOV	X0, X16
+	MOV	$SYS_WAIT, X17
+	ECALL
+	MOV	$3, X6
+	BNE	X10, X6, out
+	MOV	8(X2), X5
+	ADD	$-1, X5
+	BNE	X5, X0, loop
+out:
+	MOV	X10, ret+16(FP)
+	RET
+
+// func rawSys(num uint64, a *[8]uint64)
+//
+// Makes one system call with a0 to a6 from a and leaves a0 to a7 there.
+TEXT ·rawSys(SB),NOSPLIT,$8-16
+	MOV	a+8(FP), X5
+	MOV	X5, 8(X2)
+	MOV	0(X5), X10
+	MOV	8(X5), X11
+	MOV	16(X5), X12
+	MOV	24(X5), X13
+	MOV	32(X5), X14
+	MOV	40(X5), X15
+	MOV	48(X5), X16
+	MOV	num+0(FP), X17
+	MOV	X0, X26
+	ECALL
+	MOV	8(X2), X5
+	MOV	X10, 0(X5)
+	MOV	X11, 8(X5)
+	MOV	X12, 16(X5)
+	MOV	X13, 24(X5)
+	MOV	X14, 32(X5)
+	MOV	X15, 40(X5)
+	MOV	X16, 48(X5)
+	MOV	X17, 56(X5)
+	RET
+
+// func ticks() uint64
+TEXT ·ticks(SB),NOSPLIT,$0-8
+	RDTIME	X5
+	MOV	X5, ret+0(FP)
+	RET
+
+// func rawIdle(spawn uint64) uint64
+//
+// Returns how many nanoseconds the hart has been idle, from s2 of SYSTEM_INFO.
+TEXT ·rawIdle(SB),NOSPLIT,$0-16
+	MOV	spawn+0(FP), X10
+	MOV	$29, X17
+	ECALL
+	MOV	X18, ret+8(FP)
+	RET
