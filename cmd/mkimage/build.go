@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,123 +13,166 @@ import (
 
 	"nexus.internal/cmd/mkimage/bake"
 	system "nexus.internal/cmd/mkimage/manifest"
-	"nexus.internal/kernel/elf"
+	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/image"
 	"nexus.internal/svc/manifest"
 )
 
-type buildCmd struct {
-	Board    string            `required:"" enum:"${boards}" placeholder:"NAME" help:"Board that the image is for: ${boards}."`
-	Kernel   string            `required:"" type:"existingfile" placeholder:"ELF" help:"Kernel."`
-	Programs string            `required:"" type:"existingfile" placeholder:"ELF" help:"Program of the root process; with a manifest, that of all services."`
-	Manifest string            `required:"" type:"existingfile" placeholder:"TOML" help:"Description of the system."`
-	Policy   string            `type:"existingdir" placeholder:"DIR" help:"Directory of the policy's *.toml files."`
-	File     map[string]string `placeholder:"NAME=FILE" help:"Further entry of the archive; may be repeated."`
-	Args     []string          `name:"arg" sep:"none" placeholder:"STRING" help:"Further argument of the root process; may be repeated."`
-	Output   string            `short:"o" required:"" placeholder:"FILE" help:"Image to write."`
+// common is what every image needs.
+type common struct {
+	Board  string            `required:"" enum:"${boards}" placeholder:"NAME" help:"Board that the image is for: ${boards}."`
+	Kernel string            `required:"" type:"existingfile" placeholder:"ELF" help:"Kernel."`
+	File   map[string]string `placeholder:"NAME=FILE" help:"Further entry of the archive; may be repeated."`
+	Args   []string          `name:"arg" sep:"none" placeholder:"STRING" help:"Further argument of the root process; may be repeated."`
+	Env    []string          `sep:"none" placeholder:"KEY=VALUE" help:"Further environment of the root process; may be repeated."`
+	Output string            `short:"o" required:"" placeholder:"FILE" help:"Image to write."`
 }
 
-func (c *buildCmd) Run() error {
-	i := slices.IndexFunc(bake.Boards, func(b bake.Board) bool { return b.Name == c.Board })
-	img, err := c.bake(bake.Boards[i])
-	if err != nil {
-		return err
-	}
-	return writeFile(c.Output, img)
+// board returns the chosen board; kong has checked the name.
+func (c *common) board() bake.Board {
+	return bake.Boards[slices.IndexFunc(bake.Boards, func(b bake.Board) bool { return b.Name == c.Board })]
 }
 
-// bake reads the inputs, checks them against each other and returns the image.
-func (c *buildCmd) bake(board bake.Board) ([]byte, error) {
-	text, err := os.ReadFile(c.Manifest)
-	if err != nil {
-		return nil, err
-	}
-	sys, err := system.Parse(c.Manifest, string(text))
-	if err != nil {
-		return nil, err
-	}
-	cfg := bake.Config{Board: board, Root: sys.Root, RootFrames: sys.RootFrames, Args: append(sys.Args, c.Args...), Env: sys.Env}
+// bake adds what the command line says to cfg and returns the image.
+func (c *common) bake(cfg bake.Config) ([]byte, error) {
+	var err error
 	if cfg.Kernel, err = os.ReadFile(c.Kernel); err != nil {
 		return nil, err
 	}
-	programs, err := os.ReadFile(c.Programs)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkProgram(programs); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Programs, err)
-	}
-	encoded, err := manifest.Encode(&sys.Manifest)
-	if err != nil {
-		return nil, err
-	}
-	cfg.Entries = []bake.Entry{{Name: image.EntryPrograms, Data: programs}, {Name: image.EntryManifest, Data: encoded}}
-	if c.Policy != "" {
-		rules, err := readPolicy(c.Policy)
-		if err != nil {
-			return nil, err
-		}
-		if err := sys.CheckGrants(rules); err != nil {
-			return nil, err
-		}
-		encoded, err := encodePolicy(rules)
-		if err != nil {
-			return nil, err
-		}
-		cfg.Entries = append(cfg.Entries, bake.Entry{Name: image.EntryPolicy, Data: encoded})
-	}
-	names := make([]string, 0, len(c.File))
-	for name := range c.File {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	cfg.Board, cfg.Args, cfg.Env = c.board(), append(cfg.Args, c.Args...), append(cfg.Env, c.Env...)
+	for _, name := range slices.Sorted(maps.Keys(c.File)) {
 		data, err := os.ReadFile(c.File[name])
 		if err != nil {
 			return nil, err
 		}
 		cfg.Entries = append(cfg.Entries, bake.Entry{Name: name, Data: data})
 	}
-	img, err := bake.Bake(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return img, sys.CheckRAM(board.SBI + uint64(len(img)))
+	return bake.Bake(cfg)
 }
 
-// checkProgram refuses what the kernel's loader would refuse.
-func checkProgram(file []byte) error {
-	var p elf.Program
-	err := p.Load(uint64(len(file)), func(off uint64, dst []byte) bool {
-		copy(dst, file[off:]) // Load asks only for what is inside the file
-		return true
+// programCmd bakes an image that runs one program and nothing else.
+type programCmd struct {
+	common
+	Program string `required:"" type:"existingfile" placeholder:"ELF" help:"Program of the root process."`
+	Name    string `required:"" help:"Name of the root process, and its first argument."`
+	Budget  uint64 `required:"" placeholder:"KIB" help:"Memory that the root process may use."`
+}
+
+func (c *programCmd) Run() error {
+	program, err := readProgram(c.Program)
+	if err != nil {
+		return err
+	}
+	img, err := c.bake(bake.Config{
+		Root: c.Name, RootFrames: c.Budget / (abi.PageSize >> 10), Args: []string{c.Name},
+		Entries: []bake.Entry{{Name: image.EntryPrograms, Data: program}},
 	})
 	if err != nil {
-		return fmt.Errorf("the kernel would not load it: %w", err)
+		return err
 	}
-	return nil
+	return writeFile(c.Output, img)
 }
 
-// readPolicy merges the policy's files in the order of their names.
-func readPolicy(dir string) (system.Rules, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.toml"))
+// buildCmd bakes a whole system.
+type buildCmd struct {
+	common
+	Programs string   `required:"" type:"existingfile" placeholder:"ELF" help:"Program of all services."`
+	Manifest []string `required:"" type:"existingfile" placeholder:"TOML" help:"Description of the system; may be repeated, each file adds services."`
+	Policy   []string `type:"existingdir" placeholder:"DIR" help:"Directory of the policy's *.toml files; may be repeated, later ones replace rules of earlier ones."`
+}
+
+func (c *buildCmd) Run() error {
+	img, err := c.system()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%s: no *.toml files", dir)
-	}
-	rules := system.Rules{}
-	for _, f := range files { // Glob sorts
-		text, err := os.ReadFile(f)
+	return writeFile(c.Output, img)
+}
+
+// system checks the parts against each other and returns the image.
+func (c *buildCmd) system() ([]byte, error) {
+	sources := make([]system.Source, len(c.Manifest))
+	for i, name := range c.Manifest {
+		text, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		if err := rules.AddRules(f, string(text)); err != nil {
+		sources[i] = system.Source{Name: name, Text: string(text)}
+	}
+	sys, err := system.Parse(sources...)
+	if err != nil {
+		return nil, err
+	}
+	programs, err := readProgram(c.Programs)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := manifest.Encode(&sys.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	entries := []bake.Entry{{Name: image.EntryPrograms, Data: programs}, {Name: image.EntryManifest, Data: encoded}}
+	if len(c.Policy) > 0 {
+		policy, err := c.policy(sys)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, bake.Entry{Name: image.EntryPolicy, Data: policy})
+	}
+	img, err := c.bake(bake.Config{Root: sys.Root, RootFrames: sys.RootFrames, Args: sys.Args, Env: sys.Env, Entries: entries})
+	if err != nil {
+		return nil, err
+	}
+	return img, sys.CheckRAM(c.board().SBI + uint64(len(img)))
+}
+
+// policy returns the encoded rules, which must grant what sys needs.
+func (c *buildCmd) policy(sys *system.System) ([]byte, error) {
+	rules := system.Rules{}
+	for _, dir := range c.Policy {
+		if err := addPolicy(rules, dir); err != nil {
 			return nil, err
 		}
 	}
-	return rules, nil
+	if err := sys.CheckGrants(rules); err != nil {
+		return nil, err
+	}
+	return encodePolicy(rules)
+}
+
+// readProgram returns an executable as it goes into an image: without symbols,
+// and accepted by the kernel's loader.
+func readProgram(name string) ([]byte, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	b, err = bake.Strip(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return b, nil
+}
+
+// addPolicy adds the policy files of a directory in the order of their names.
+func addPolicy(rules system.Rules, dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.toml"))
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("%s: no *.toml files", dir)
+	}
+	for _, f := range files { // Glob sorts
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return err
+		}
+		if err := rules.AddRules(f, string(text)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // encodePolicy returns the rules in CBOR: a map from service to capabilities, in

@@ -57,7 +57,7 @@ type System struct {
 
 // The TOML file. Keys that are not here are errors.
 type file struct {
-	System  system
+	System  *system
 	Service []service
 }
 
@@ -117,21 +117,35 @@ func (p *policy) UnmarshalText(text []byte) error {
 	return fmt.Errorf("restart policy %q: want never, on-failure or always", text)
 }
 
-// Parse reads and checks a description. name is only for messages.
-func Parse(name, text string) (*System, error) {
-	s, err := parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+// Source is one file of a description.
+type Source struct{ Name, Text string }
+
+// Parse reads and checks a description, which may be spread over several files:
+// one of them has the table [system], each adds its services.
+func Parse(sources ...Source) (*System, error) {
+	var sys *system
+	var services []service
+	for _, src := range sources {
+		var f file
+		if err := decode(src.Text, &f); err != nil {
+			return nil, fmt.Errorf("%s: %w", src.Name, err)
+		}
+		if f.System != nil && sys != nil {
+			return nil, fmt.Errorf("%s: %w: it is there twice", src.Name, ErrSystem)
+		}
+		if f.System != nil {
+			sys = f.System
+		}
+		services = append(services, f.Service...)
 	}
-	return s, nil
+	if sys == nil {
+		return nil, fmt.Errorf("%w: it is missing", ErrSystem)
+	}
+	return build(sys, services)
 }
 
-func parse(text string) (*System, error) {
-	var f file
-	if err := decode(text, &f); err != nil {
-		return nil, err
-	}
-	sys := f.System
+// build checks the parts against each other.
+func build(sys *system, services []service) (*System, error) {
 	switch {
 	case sys.RAMMiB == 0 || sys.RAMMiB > maxMiB || sys.KernelMiB == 0 || sys.KernelMiB >= sys.RAMMiB:
 		return nil, fmt.Errorf("%w: ram_mib = %d, kernel_mib = %d", ErrSystem, sys.RAMMiB, sys.KernelMiB)
@@ -145,7 +159,7 @@ func parse(text string) (*System, error) {
 		Root: sys.Root.Name, RootFrames: frames(sys.Root.BudgetKiB), Args: sys.Root.Args, Env: sys.Root.Env,
 		Manifest: manifest.Manifest{Version: manifest.Version},
 	}
-	for _, src := range f.Service {
+	for _, src := range services {
 		svc, err := src.convert()
 		if err != nil {
 			return nil, fmt.Errorf("service %q: %w", src.Name, err)

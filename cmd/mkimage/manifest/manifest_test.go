@@ -40,8 +40,28 @@ restart = "always"
 restart_limit = 9
 `
 
+func parse(text string) (*System, error) { return Parse(Source{"system.toml", text}) }
+
+// A description may be spread over files; one of them has [system].
+func TestParseFiles(t *testing.T) {
+	more := Source{"test.toml", "[[service]]\nname = \"probe\"\nbudget_kib = 2048\ncalls = [\"logd\"]\n"}
+	s, err := Parse(more, Source{"system.toml", sample})
+	if err != nil || len(s.Manifest.Services) != 4 {
+		t.Fatalf("Parse = %+v, %v", s, err)
+	}
+	if _, err := Parse(more); !errors.Is(err, ErrSystem) {
+		t.Errorf("no [system]: %v", err)
+	}
+	if _, err := Parse(Source{"a.toml", sample}, Source{"b.toml", sample}); !errors.Is(err, ErrSystem) {
+		t.Errorf("two [system]: %v", err)
+	}
+	if _, err := Parse(Source{"system.toml", sample}, more, more); !errors.Is(err, manifest.ErrDuplicate) {
+		t.Errorf("a file twice: %v", err)
+	}
+}
+
 func TestParse(t *testing.T) {
-	s, err := Parse("system.toml", sample)
+	s, err := parse(sample)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +116,7 @@ func TestRejectSystem(t *testing.T) {
 		if !strings.Contains(sample, tt.old) {
 			t.Fatalf("%s: %q is not in the sample", tt.name, tt.old)
 		}
-		_, err := Parse("system.toml", strings.Replace(sample, tt.old, tt.new, 1))
+		_, err := parse(strings.Replace(sample, tt.old, tt.new, 1))
 		if !errors.Is(err, tt.want) || err != nil && !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: %v, want %v with %q", tt.name, err, tt.want, tt.text)
 		}
@@ -104,7 +124,7 @@ func TestRejectSystem(t *testing.T) {
 }
 
 func TestRejectRAM(t *testing.T) {
-	s, err := Parse("system.toml", sample)
+	s, err := parse(sample)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +138,7 @@ func TestRejectRAM(t *testing.T) {
 }
 
 func TestGrants(t *testing.T) {
-	s, err := Parse("system.toml", sample)
+	s, err := parse(sample)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +196,7 @@ func TestRejectRules(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(sample)
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := Parse("system.toml", text)
+		s, err := parse(text)
 		if err != nil {
 			return
 		}
