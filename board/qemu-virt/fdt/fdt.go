@@ -119,12 +119,13 @@ func (p *parser) tree(tree *dt.FDT) error {
 		}
 		p.d.Reserved = append(p.d.Reserved, r)
 	}
-	for _, child := range tree.RootNode.Children {
-		n := node{child, "/" + child.Name}
+	root := node{tree.RootNode, nil}
+	for _, child := range root.Children {
+		n := node{child, &root}
 		var err error
 		switch base, _, _ := strings.Cut(child.Name, "@"); base {
 		case "memory":
-			err = p.memory(n, node{tree.RootNode, "/"})
+			err = p.memory(n, root)
 		case "reserved-memory":
 			err = p.reserved(n)
 		case "cpus":
@@ -136,7 +137,7 @@ func (p *parser) tree(tree *dt.FDT) error {
 			return err
 		}
 	}
-	if err := p.devices(node{tree.RootNode, ""}); err != nil {
+	if err := p.devices(root); err != nil {
 		return err
 	}
 	return p.finish()

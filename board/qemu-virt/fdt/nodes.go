@@ -10,14 +10,23 @@ import (
 	"github.com/u-root/u-root/pkg/dt"
 )
 
-// node is a node of the library's tree with its path for error messages.
+// node is a node of the library's tree that knows where it is. Few nodes are ever
+// asked for their path, so it is not kept: paths are up to MaxDepth*MaxName long.
 type node struct {
 	*dt.Node
-	path string
+	parent *node // nil for the root
+}
+
+// path returns the names from the root on, which itself is "/".
+func (n node) path() string {
+	if n.parent == nil {
+		return "/"
+	}
+	return strings.TrimSuffix(n.parent.path(), "/") + "/" + n.Name
 }
 
 func (n node) errorf(format string, args ...any) error {
-	return fmt.Errorf("%s: %w", n.path, fmt.Errorf(format, args...))
+	return fmt.Errorf("%s: %w", n.path(), fmt.Errorf(format, args...))
 }
 
 // prop returns the value of the first property of that name.
@@ -63,16 +72,13 @@ func (n node) text(name string, limit int) (string, error) {
 	return string(s), nil
 }
 
-// list returns a property that is a list of strings.
-func (n node) list(name string) []string {
-	v, _ := n.prop(name)
-	return strings.Split(strings.TrimSuffix(string(v), "\x00"), "\x00")
-}
-
 // compatible tells whether the node is compatible with one of the models.
 func (n node) compatible(models ...string) bool {
-	for _, c := range n.list("compatible") {
-		if slices.Contains(models, c) {
+	list, _ := n.prop("compatible")
+	for len(list) > 0 {
+		var c []byte
+		c, list, _ = bytes.Cut(list, []byte{0})
+		if slices.Contains(models, string(c)) {
 			return true
 		}
 	}
@@ -178,7 +184,7 @@ func (p *parser) memory(n, root node) error {
 // is safe. A node without reg asks for a range to be chosen; nobody needs one.
 func (p *parser) reserved(n node) error {
 	for _, child := range n.Children {
-		c := node{child, n.path + "/" + child.Name}
+		c := node{child, &n}
 		if _, ok := c.prop("reg"); !ok {
 			continue
 		}
@@ -221,7 +227,7 @@ func (p *parser) cpus(n node) error {
 		return err
 	}
 	for _, child := range n.Children {
-		c := node{child, n.path + "/" + child.Name}
+		c := node{child, &n}
 		if kind, err := c.text("device_type", MaxName); err != nil {
 			return err
 		} else if kind != "cpu" || !c.enabled() {
@@ -251,7 +257,7 @@ func (p *parser) hart(n node, address int) error {
 	h.Sstc = slices.Contains(strings.Split(strings.ToLower(isa), "_")[1:], "sstc")
 	intc := uint32(0)
 	for _, child := range n.Children {
-		c := node{child, n.path + "/" + child.Name}
+		c := node{child, &n}
 		if c.compatible("riscv,cpu-intc") {
 			if intc, err = c.u32("phandle", 0); err != nil {
 				return err
@@ -267,7 +273,7 @@ func (p *parser) hart(n node, address int) error {
 // addresses are those of the CPU, which is what an empty "ranges" says.
 func (p *parser) devices(bus node) error {
 	for _, child := range bus.Children {
-		n := node{child, bus.path + "/" + child.Name}
+		n := node{child, &bus}
 		if !n.enabled() {
 			continue
 		}
@@ -295,7 +301,7 @@ func (p *parser) device(n, bus node) error {
 			return err
 		}
 		if shift == 0 && d.Size >= 8 {
-			p.consoles = append(p.consoles, console{d, n.path})
+			p.consoles = append(p.consoles, console{d, n.path()})
 		}
 	case n.compatible("virtio,mmio"):
 		d, err := n.device(bus)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -242,6 +243,58 @@ func TestSstc(t *testing.T) {
 		d, err := Parse(encode(t, f))
 		if err != nil || d.Harts[0].Sstc != want {
 			t.Errorf("%q: %+v, %v", isa, d, err)
+		}
+	}
+}
+
+// TestMemoryIsProportional parses the largest trees of the shapes that cost the
+// most, and tests what MaxSize says about memory.
+func TestMemoryIsProportional(t *testing.T) {
+	deep := func(names string, leaf func(int) *dt.Node, leaves int) *dt.FDT {
+		f := tree()
+		n := f.RootNode
+		for range MaxDepth - 2 {
+			set(n, "ranges", []byte{})
+			c := &dt.Node{Name: names}
+			n.Children = append(n.Children, c)
+			n = c
+		}
+		set(n, "ranges", []byte{})
+		for i := range leaves {
+			n.Children = append(n.Children, leaf(i))
+		}
+		return f
+	}
+	for _, c := range []struct {
+		name string
+		tree *dt.FDT
+	}{
+		{"small nodes below long names", deep(strings.Repeat("n", MaxName), func(int) *dt.Node { return &dt.Node{Name: "a"} }, 21000)},
+		{"long names", deep("a", func(int) *dt.Node { return &dt.Node{Name: strings.Repeat("n", MaxName)} }, 3400)},
+		{"list of empty models", deep("a", func(int) *dt.Node {
+			n := &dt.Node{Name: "a"}
+			set(n, "compatible", make([]byte, MaxSize-4096))
+			return n
+		}, 1)},
+		{"empty properties", deep("a", func(int) *dt.Node {
+			p := dt.Property{Name: strings.Repeat("p", MaxName), Value: []byte{}}
+			return &dt.Node{Name: "a", Properties: slices.Repeat([]dt.Property{p}, 1000)}
+		}, 21)},
+	} {
+		blob := encode(t, c.tree)
+		if len(blob) < MaxSize*9/10 || len(blob) > MaxSize {
+			t.Fatalf("%s: %d bytes", c.name, len(blob))
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := Parse(blob); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64*MaxSize {
+			t.Errorf("%s: %d bytes allocated for %d", c.name, n, len(blob))
+		} else {
+			t.Logf("%s: %d times its size", c.name, n/uint64(len(blob)))
 		}
 	}
 }
