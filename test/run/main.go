@@ -3,6 +3,7 @@
 //	run host                   tests of all packages on this machine, with the race detector
 //	run os -image FILE         the marker ladder in QEMU (see package test/qemu)
 //	run all -image FILE        both, in this order
+//	run all -steps lint,bench  make targets first; each counts as one test
 //
 // RUN_PHASE, RUN_UNTIL_MARKER, RUN_TIMEOUT, SMP and REQUIRE_SMP choose what of the
 // ladder runs, and how. The exit status is 0 if nothing failed, 1 if something
@@ -14,8 +15,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
 	"nexus.internal/test/qemu"
 )
@@ -34,6 +38,7 @@ func main() {
 func run(ctx context.Context, args []string) (status int) {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	image := flags.String("image", "build/nexus-test.img", "image to boot")
+	steps := flags.String("steps", "", "make targets to run first, with commas between them")
 	if len(args) == 0 {
 		fmt.Fprintln(os.Stderr, "usage: run host|os|all [-image file]")
 		return 2
@@ -63,6 +68,11 @@ func run(ctx context.Context, args []string) (status int) {
 		}
 	}
 	var sum tally
+	if *steps != "" {
+		for _, target := range strings.Split(*steps, ",") {
+			sum.add(step(ctx, target))
+		}
+	}
 	if withHost {
 		sum.add(host(ctx))
 	}
@@ -74,6 +84,22 @@ func run(ctx context.Context, args []string) (status int) {
 		return 1
 	}
 	return 0
+}
+
+// step makes a target: one test.
+func step(ctx context.Context, target string) tally {
+	fmt.Printf("=== make %s\n", target)
+	start := time.Now()
+	cmd := exec.CommandContext(ctx, "make", "--no-print-directory", target)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		fmt.Printf("FAIL\tmake %s\t%.1fs: %v\n", target, time.Since(start).Seconds(), err)
+		return tally{failed: 1}
+	}
+	fmt.Printf("ok  \tmake %s\t%.1fs\n", target, time.Since(start).Seconds())
+	return tally{passed: 1}
 }
 
 // prove runs the ladder: each marker that it proves is a test that passed.

@@ -1,0 +1,100 @@
+# Nexus. `make help` lists the targets; each installs or names what it lacks.
+
+GO     ?= go
+SMP    ?= 1
+MEMORY ?= 128M
+PKGS   ?=
+
+BUILD    := build
+NEXUS_GO := $(BUILD)/toolchain/bin/go
+TOOL     := $(GO) tool -modfile=tools.mod
+SETUP    := @$(GO) run ./cmd/setup
+RUN      := $(GO) run ./test/run
+
+# Programs for the target. Nothing of the machine or its folders may get into
+# them: the same source gives the same bytes.
+TARGET  := GOOS=tamago GOARCH=riscv64 GOFLAGS=
+PROCESS := $(TARGET) $(NEXUS_GO)
+KERNEL  := GOOSPKG=github.com/usbarmory/tamago $(TARGET) $(NEXUS_GO)
+BUILDFLAGS := -trimpath -buildvcs=false
+MKIMAGE := $(BUILD)/mkimage
+SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -manifest system/nexus.toml -policy system/policy
+TESTS   := -manifest system/test/nexus.toml -policy system/test/policy
+SOURCES := board cmd ipc kernel svc test
+
+.PHONY: help setup toolchain build programs qemu run test test-host test-os test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install what the other targets need, or name it
+	$(SETUP) qemu cc git
+
+toolchain: ## patch and build the Go toolchain for the target; nothing if it is current
+	@$(GO) run ./cmd/toolchain -out $(BUILD)/toolchain
+
+programs: toolchain
+	@mkdir -p $(BUILD)
+	$(KERNEL) build $(BUILDFLAGS) -ldflags "-T 0x80211000 -R 0x1000" -o $(BUILD)/kernel.elf ./cmd/kernel
+	$(PROCESS) build $(BUILDFLAGS) -o $(BUILD)/services.elf ./cmd/services
+	@$(GO) build -o $(MKIMAGE) ./cmd/mkimage
+
+build: programs ## build the images: build/nexus.img, and build/nexus-test.img with the tests
+	$(MKIMAGE) build $(SYSTEM) -o $(BUILD)/nexus.img
+	$(MKIMAGE) build $(SYSTEM) $(TESTS) -o $(BUILD)/nexus-test.img
+
+qemu: build ## boot on the serial console and stay up; Ctrl-A X ends it (SMP=, MEMORY=)
+	$(SETUP) qemu
+	qemu-system-riscv64 -M virt -cpu rv64 -smp $(SMP) -m $(MEMORY) -nographic -no-reboot -kernel $(BUILD)/nexus.img
+
+run: test-os ## build, and run the ladder
+
+test: build ## host tests, then the ladder in QEMU; ends with "N passed, N failed"
+	$(SETUP) qemu cc
+	@$(RUN) all -image $(BUILD)/nexus-test.img
+
+test-host: ## tests of all packages on this machine, with the race detector
+	$(SETUP) cc
+	@$(RUN) host
+
+test-os: build ## the marker ladder in QEMU (RUN_PHASE, RUN_UNTIL_MARKER, RUN_TIMEOUT, SMP, REQUIRE_SMP)
+	$(SETUP) qemu
+	@$(RUN) os -image $(BUILD)/nexus-test.img
+
+test-std: toolchain ## the standard library's own tests as confined processes (PKGS=...)
+	$(SETUP) qemu
+	@$(GO) run ./cmd/teststd $(PKGS)
+
+dep-gate: toolchain ## check what the code of each layer imports
+	@NEXUS_GO=$(abspath $(NEXUS_GO)) $(GO) test -count=1 ./test/imports
+
+diag-os: toolchain ## vet for the target
+	@GOOSPKG=github.com/usbarmory/tamago $(TARGET) $(NEXUS_GO) vet ./board/... ./kernel/... ./cmd/kernel
+	@$(PROCESS) vet ./ipc/... ./svc/... ./cmd/services
+
+bench: programs ## count instructions and compare with the baseline (UPDATE=1 makes a new one)
+	$(SETUP) qemu
+	@$(GO) run ./cmd/bench $(if $(UPDATE),-update)
+
+mutants: build ## plant faults, one at a time, and see each caught
+	$(SETUP) qemu cc
+	@$(GO) run ./test/mutants
+
+fmt: ## format the source
+	@gofmt -l -w $(SOURCES)
+
+vet: diag-os ## vet for this machine and for the target
+	@$(GO) vet ./...
+
+lint: vet vuln ## formatting, vet, staticcheck, known vulnerabilities
+	@out=$$(gofmt -l $(SOURCES)); test -z "$$out" || { echo "not formatted: $$out"; exit 1; }
+	@$(TOOL) staticcheck ./...
+
+vuln: # govulncheck ends with 3 if it found something, and with 1 if it could not look
+	@out=$$($(TOOL) govulncheck ./... 2>&1); case $$? in \
+	0) echo "govulncheck: nothing known";; \
+	3) echo "$$out"; exit 1;; \
+	*) echo "govulncheck: NOT CHECKED: $$(echo "$$out" | tail -n 1)";; esac
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
