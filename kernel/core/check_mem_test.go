@@ -1,0 +1,79 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/sv39"
+)
+
+func (c *checker) vmoTable() {
+	used := 0
+	for i := 1; i <= maxVMOs; i++ {
+		v := &c.vmos[i]
+		if v.size == 0 {
+			continue
+		}
+		used++
+		c.want(v.refs == c.refs.vmos[i] && v.maps == c.refs.maps[i], "vmo %d: %d references and %d maps, counted %d and %d", i, v.refs, v.maps, c.refs.vmos[i], c.refs.maps[i])
+		if v.immutable() {
+			continue
+		}
+		c.want(v.refs+v.maps != 0, "vmo %d is named by nobody", i)
+		if p := &c.procs[v.owner]; p.state == procLive && p.pid == v.pid {
+			c.owned.vmos[v.owner]++
+		}
+		frames := 1
+		for _, table := range mem.Words(v.index) {
+			if table == 0 {
+				continue
+			}
+			frames++
+			for _, pa := range mem.Words(mem.PA(table)) {
+				if pa != 0 {
+					frames++
+				}
+			}
+		}
+		c.want(v.account.Used() == frames && v.account.Limit() == vmoFrames(v.size), "vmo %d: %d frames, account says %d of %d", i, frames, v.account.Used(), v.account.Limit())
+	}
+	for i := range c.procs {
+		p := &c.procs[i]
+		c.want(p.state != procLive || p.numVMOs == c.owned.vmos[i], "proc %d: %d memory objects, count says %d", i, c.owned.vmos[i], p.numVMOs)
+	}
+	c.want(used+freeList(c.freeVMOs, func(i uint32) uint32 { return c.vmos[i].next }) == maxVMOs, "%d memory objects used, the rest is not free", used)
+}
+
+// frames checks that every frame is charged to whoever has it, and that no space
+// maps what it has no right to.
+func (c *checker) frames() {
+	used, reserved := 1, 0
+	for i := range c.procs {
+		p := &c.procs[i]
+		if p.state != procLive {
+			continue
+		}
+		used += p.acct.Used()
+		reserved += p.acct.Limit() - p.acct.Used()
+		own := 1 // the root
+		sv39.Audit(p.space.Root, func(va uint64, level int, e sv39.PTE) {
+			if !e.IsLeaf() || e&sv39.Owned != 0 {
+				own++
+			}
+			if e.IsLeaf() {
+				c.want(e&(sv39.W|sv39.X) != sv39.W|sv39.X, "proc %d: %#x is writable and executable", i, va)
+				r := p.regionOf(va)
+				start := va >= abi.StartPage
+				c.want(start && e.Perm() == sv39.Perm(sv39.U|sv39.R) || r != nil && r.perm == e.Perm(), "proc %d: %#x is mapped with %#x", i, va, e.Perm())
+			}
+		})
+		c.want(own == p.acct.Used(), "proc %d: %d frames in its space, account says %d", i, own, p.acct.Used())
+	}
+	for i := range c.vmos {
+		if v := &c.vmos[i]; v.size != 0 && !v.immutable() {
+			used += v.account.Used()
+			reserved += v.account.Limit() - v.account.Used()
+		}
+	}
+	c.want(c.pool.Total()-c.pool.Free() == used, "%d frames taken, %d accounted for", c.pool.Total()-c.pool.Free(), used)
+	c.want(c.pool.Unreserved() == c.pool.Free()-reserved, "%d frames unreserved, expected %d", c.pool.Unreserved(), c.pool.Free()-reserved)
+}

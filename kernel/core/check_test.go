@@ -1,0 +1,395 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/sv39"
+)
+
+// checker walks all tables of a kernel and compares what they say about each
+// other. Every list must be consistent, every count must match, everything must
+// be reachable from exactly where it belongs.
+type checker struct {
+	*sim
+	onCall  [maxCalls + 1]uint8 // lists that a call is on, its client's aside
+	refs    struct {
+		procs [maxProcesses + 1]uint32
+		vmos  [maxVMOs + 1]uint32
+		maps  [maxVMOs + 1]uint32
+		tmrs  [maxTimers + 1]uint32
+		recv  [maxEndpoints + 1]uint32 // receive rights
+		wait  [maxNotifs + 1]uint32    // wait rights
+	}
+	owned struct {
+		eps, notes, tmrs, vmos [maxProcesses + 1]uint32
+	}
+}
+
+// check reports everything that is inconsistent. It is called between traps.
+func (s *sim) check() {
+	s.tb.Helper()
+	c := &checker{sim: s}
+	c.capTable()
+	c.scheduler()
+	c.processes()
+	c.endpointTable()
+	c.notifTable()
+	c.timerTable()
+	c.callTable()
+	c.vmoTable()
+	c.frames()
+	if s.tb.Failed() {
+		s.tb.FailNow()
+	}
+}
+
+func (c *checker) want(ok bool, format string, args ...any) {
+	if !ok {
+		c.tb.Helper()
+		c.tb.Errorf(format, args...)
+	}
+}
+
+func (c *checker) scheduler() {
+	running, ready := 0, 0
+	for i := range c.procs {
+		switch p := &c.procs[i]; {
+		case p.state != procLive:
+			c.want(p.state == procFree || p.thread == threadGone, "proc %d: ended with thread state %d", i, p.thread)
+		case p.thread == threadRunning:
+			running++
+			c.want(c.cur == p.id, "proc %d runs, current is %d", i, c.cur)
+		case p.thread == threadReady:
+			ready++
+		case p.thread == threadWaiting:
+			c.want(!p.hasEvent(), "proc %d waits with an event there", i)
+			c.want(p.waitDue == 0 || c.due(p.id, p.waitDue), "proc %d: wait deadline %d not in the heap", i, p.waitDue)
+		default:
+			c.want(false, "proc %d: thread state %d", i, p.thread)
+		}
+	}
+	c.want(running == 1 == (c.cur != 0), "%d processes run, current is %d", running, c.cur)
+	c.want(c.cur != 0 || ready == 0, "idle with %d ready", ready)
+	prev := uint32(0)
+	for i := c.ready.head; i != 0; i = c.procs[i].next {
+		c.want(c.procs[i].prev == prev && c.procs[i].thread == threadReady, "ready queue broken at proc %d", i)
+		prev = i
+		ready--
+	}
+	c.want(prev == c.ready.tail && ready == 0, "ready queue: tail %d, last %d, %d missing", c.ready.tail, prev, ready)
+	d := &c.deadline
+	for i := range d.n {
+		id := d.heap[i]
+		c.want(d.pos[id] == uint32(i+1), "deadline heap: entry %d at %d says %d", id, i, d.pos[id])
+		c.want(i == 0 || d.key[d.heap[(i-1)/2]] <= d.key[id], "deadline heap: out of order at %d", i)
+	}
+	if p := c.Current(); p != nil {
+		c.want(p.fpOn() == (c.fpOwner == p.id), "floating-point unit on: %v, owner %d, running %d", p.fpOn(), c.fpOwner, p.id)
+	}
+	c.want(c.fpOwner == 0 || c.procs[c.fpOwner].state == procLive, "ended process owns the floating-point unit")
+}
+
+// due reports whether entry id of the deadline heap comes up by when.
+func (c *checker) due(id uint32, when int64) bool {
+	return c.deadline.pos[id] != 0 && c.deadline.key[id] <= max(when, 1)
+}
+
+func (c *checker) processes() {
+	free := 0
+	for i := c.freeProcs; i != 0; i = c.procs[i].next {
+		free++
+		c.want(c.procs[i].state == procFree, "proc %d free in state %d", i, c.procs[i].state)
+	}
+	live := uint64(0)
+	sids := map[uint64]bool{}
+	for i := 1; i <= maxProcesses; i++ {
+		p := &c.procs[i]
+		if p.state == procFree {
+			free--
+			c.want(p.refs == 0, "free proc %d has %d references", i, p.refs)
+			continue
+		}
+		c.want(p.refs == c.refs.procs[i], "proc %d: %d references, %d capabilities", i, p.refs, c.refs.procs[i])
+		if p.state == procZombie {
+			c.want(p.refs != 0, "zombie %d without capabilities", i)
+			c.want(c.deadline.pos[i] == 0 && p.space.Root == 0 && p.acct.Used() == 0 && p.acct.Limit() == 0, "zombie %d has memory or a deadline", i)
+			c.want(p.events.head|p.numTaken|p.endpoints|p.notifs == 0 && p.numRegions == 0, "zombie %d has queues", i)
+			continue
+		}
+		live++
+		c.want(!sids[p.sid], "two live processes of service %#x", p.sid)
+		sids[p.sid] = true
+		c.process(p)
+	}
+	c.want(free == 0, "%d more free processes on the list than in the table", free)
+	c.want(live == c.live, "%d live processes, count says %d", live, c.live)
+}
+
+// process checks what belongs to one live process.
+func (c *checker) process(p *Process) {
+	c.list(&p.events, func(i uint32, k *call) {
+		c.want(k.state == callDone && k.client == p.id && !k.oneWay, "call %d in state %d among the events of proc %d", i, k.state, p.id)
+	})
+	c.want(p.numNotes <= notesPerServer && p.firstNote < notesPerServer, "proc %d: %d notes from %d", p.id, p.numNotes, p.firstNote)
+	regions := p.regions[:p.numRegions]
+	for i := range regions {
+		r := &regions[i]
+		c.want(r.start < r.end && (r.start|r.end)%abi.PageSize == 0, "proc %d: region %#x-%#x", p.id, r.start, r.end)
+		c.want(r.perm&sv39.Perm(sv39.W|sv39.X) != sv39.Perm(sv39.W|sv39.X), "proc %d: region %#x is writable and executable", p.id, r.start)
+		for j := range i {
+			c.want(r.start >= regions[j].end || regions[j].start >= r.end, "proc %d: regions overlap at %#x", p.id, r.start)
+		}
+		if r.vmo != 0 {
+			c.refs.maps[r.vmo]++
+		}
+	}
+	c.handles(p)
+}
+
+// list checks the links of a list of calls.
+func (c *checker) list(l *callList, visit func(i uint32, k *call)) {
+	prev := uint32(0)
+	for i := l.head; i != 0; i = c.calls[i].next {
+		k := &c.calls[i]
+		c.onCall[i]++
+		if k.prev != prev || c.onCall[i] != 1 {
+			c.tb.Fatalf("call %d: broken list, or on %d of them", i, c.onCall[i])
+		}
+		visit(i, k)
+		prev = i
+	}
+	c.want(l.tail == prev, "list of calls ends at %d, tail says %d", prev, l.tail)
+}
+
+func (c *checker) handles(p *Process) {
+	free := 0
+	for h := p.freeH; h != 0; h = p.handle[h-1].next {
+		free++
+		c.want(p.handle[h-1].node == 0, "proc %d: free handle %d in use", p.id, h-1)
+	}
+	for h := range p.handle {
+		e := &p.handle[h]
+		if e.node != 0 {
+			n := &c.caps[e.node]
+			c.want(n.owner == p.id && int(n.slot) == h && n.kind != 0, "proc %d: handle %d and node %d differ", p.id, h, e.node)
+			c.want((n.call != 0) == (e.gen&inTransit != 0), "proc %d: handle %d in transit: %v, node carried by %d", p.id, h, e.gen&inTransit != 0, n.call)
+		} else if e.gen != maxGen {
+			free--
+		}
+	}
+	c.want(free == 0, "proc %d: %d handles neither used nor free", p.id, -free)
+}
+
+// caps checks nodes, their tree and what they refer to.
+func (c *checker) capTable() {
+	used, roots, reached := uint64(0), []uint32{}, uint64(0)
+	for i := uint32(1); i <= maxCaps; i++ {
+		n := &c.caps[i]
+		if n.kind == 0 {
+			continue
+		}
+		used++
+		if n.parent == 0 {
+			roots = append(roots, i)
+			c.want(n.next|n.prev == 0, "root node %d has siblings", i)
+		}
+		p := &c.procs[n.owner]
+		c.want(n.owner != 0 && p.state == procLive && p.handle[n.slot].node == i, "node %d: owner %d does not have it", i, n.owner)
+		if n.call != 0 {
+			k := &c.calls[n.call]
+			c.want(k.state == callQueued && k.cap == i, "node %d carried by call %d, which carries %d in state %d", i, n.call, k.cap, k.state)
+		}
+		c.want(n.rights&solitary == 0 || n.parent == 0, "node %d: derived with rights %#x", i, n.rights)
+		switch n.kind {
+		case abi.KindProcess:
+			c.refs.procs[n.obj]++
+		case abi.KindVMO:
+			c.refs.vmos[n.obj]++
+		case abi.KindTimer:
+			c.refs.tmrs[n.obj]++
+		case abi.KindEndpoint:
+			if n.rights&abi.RightRecv != 0 {
+				c.refs.recv[n.obj]++
+				c.want(c.endpoints[n.obj].owner == n.owner && n.gen == c.endpoints[n.obj].gen, "node %d: receive right of an endpoint that proc %d serves", i, c.endpoints[n.obj].owner)
+			}
+		case abi.KindNotification:
+			if n.rights&abi.RightWait != 0 {
+				c.refs.wait[n.obj]++
+				c.want(c.notifs[n.obj].owner == n.owner && n.gen == c.notifs[n.obj].gen, "node %d: wait right of a notification of proc %d", i, c.notifs[n.obj].owner)
+			}
+		}
+	}
+	var walk func(i uint32)
+	walk = func(i uint32) {
+		reached++
+		n, prev := &c.caps[i], uint32(0)
+		for j := n.child; j != 0 && reached <= used; j = c.caps[j].next {
+			m := &c.caps[j]
+			c.want(m.parent == i && m.prev == prev, "node %d: broken among the children of %d", j, i)
+			c.want(m.kind == n.kind && m.obj == n.obj && m.gen == n.gen && m.rights&^n.rights == 0, "node %d differs from its parent: kind %d, rights %#x", j, m.kind, m.rights)
+			c.want(n.badge == 0 || m.badge == n.badge, "node %d: badge %#x under %#x", j, m.badge, n.badge)
+			prev = j
+			walk(j)
+		}
+	}
+	for _, i := range roots {
+		walk(i)
+	}
+	c.want(reached == used && used == c.capsUsed, "%d nodes in use, %d in trees, count says %d", used, reached, c.capsUsed)
+	free := uint64(0)
+	for i := c.freeCaps; i != 0; i = c.caps[i].next {
+		free++
+	}
+	c.want(free+used == maxCaps, "%d nodes used and %d free of %d", used, free, maxCaps)
+}
+
+// freeList returns the length of a free list.
+func freeList(first uint32, next func(uint32) uint32) (n int) {
+	for i := first; i != 0; i = next(i) {
+		n++
+	}
+	return n
+}
+
+func (c *checker) endpointTable() {
+	used := 0
+	ready := [maxEndpoints + 1]bool{}
+	for i := range c.procs {
+		p := &c.procs[i]
+		if p.state != procLive {
+			continue
+		}
+		prev, n := uint32(0), uint32(0)
+		for e := p.endpoints; e != 0; e = c.endpoints[e].next {
+			c.want(c.endpoints[e].owner == p.id && c.endpoints[e].prev == prev, "proc %d: endpoint list broken at %d", i, e)
+			prev = e
+			n++
+		}
+		c.want(n == p.numEPs && n <= endpointsPerProcess, "proc %d: %d endpoints, count says %d", i, n, p.numEPs)
+		for e := p.epReady; e != 0; e = c.endpoints[e].ready {
+			c.want(!ready[e] && c.endpoints[e].owner == p.id, "proc %d: ready endpoint %d", i, e)
+			ready[e] = true
+		}
+		c.owned.eps[i] = n
+		used += int(n)
+	}
+	for i := range c.endpoints {
+		e := &c.endpoints[i]
+		if e.owner == 0 {
+			c.want(e.queue.head|e.count == 0 && !e.armed && !e.onList, "closed endpoint %d has a queue", i)
+			continue
+		}
+		used--
+		c.want(c.procs[e.owner].state == procLive && e.onList == ready[i], "endpoint %d of proc %d: ready %v", i, e.owner, ready[i])
+		c.want(c.refs.recv[i] == 1, "endpoint %d has %d receive rights", i, c.refs.recv[i])
+		n := uint32(0)
+		c.list(&e.queue, func(j uint32, k *call) {
+			n++
+			c.want(k.state == callQueued && k.ep == uint32(i) && k.server == e.owner, "call %d in state %d in the queue of endpoint %d", j, k.state, i)
+		})
+		c.want(n == e.count && n <= e.depth, "endpoint %d: %d queued, count says %d", i, n, e.count)
+		c.want(e.onList == (e.armed && n != 0), "endpoint %d: armed %v with %d queued, ready %v", i, e.armed, n, e.onList)
+	}
+	c.want(used == 0, "%d endpoints more on lists than in the table", used)
+	used = 0
+	for _, n := range c.owned.eps {
+		used += int(n)
+	}
+	c.want(used+freeList(c.freeEPs, func(i uint32) uint32 { return c.endpoints[i].next }) == maxEndpoints, "%d endpoints used, the rest is not free", used)
+}
+
+func (c *checker) notifTable() {
+	used := 0
+	for i := range c.procs {
+		p := &c.procs[i]
+		if p.state != procLive {
+			continue
+		}
+		prev, n := uint32(0), uint32(0)
+		for e := p.notifs; e != 0; e = c.notifs[e].next {
+			c.want(c.notifs[e].owner == p.id && c.notifs[e].prev == prev && c.refs.wait[e] == 1, "proc %d: notification list broken at %d", i, e)
+			prev = e
+			n++
+		}
+		c.want(n == p.numNotifs && n <= notifsPerProcess, "proc %d: %d notifications, count says %d", i, n, p.numNotifs)
+		used += int(n)
+		ready := map[uint32]bool{}
+		for e := p.notifReady; e != 0; e = c.notifs[e].ready {
+			c.want(!ready[e] && c.notifs[e].owner == p.id && c.notifs[e].bits != 0, "proc %d: ready notification %d", i, e)
+			ready[e] = true
+		}
+		for e := p.notifs; e != 0; e = c.notifs[e].next {
+			c.want(ready[e] == (c.notifs[e].bits != 0), "notification %d: bits %#x, ready %v", e, c.notifs[e].bits, ready[e])
+		}
+	}
+	c.want(used+freeList(c.freeNotes, func(i uint32) uint32 { return c.notifs[i].next }) == maxNotifs, "%d notifications used, the rest is not free", used)
+}
+
+func (c *checker) timerTable() {
+	used := 0
+	for i := 1; i <= maxTimers; i++ {
+		t := &c.timers[i]
+		c.want(t.refs == c.refs.tmrs[i], "timer %d: %d references, %d capabilities", i, t.refs, c.refs.tmrs[i])
+		c.want((t.due != 0) == (c.deadline.pos[maxProcesses+i] != 0), "timer %d: due %d, in the heap %v", i, t.due, c.deadline.pos[maxProcesses+i] != 0)
+		if t.refs != 0 {
+			used++
+			c.owned.tmrs[t.owner]++
+		}
+	}
+	for i := range c.procs {
+		p := &c.procs[i]
+		c.want(p.state != procLive || p.numTimers == c.owned.tmrs[i], "proc %d: %d timers, count says %d", i, c.owned.tmrs[i], p.numTimers)
+	}
+	c.want(used+freeList(c.freeTmrs, func(i uint32) uint32 { return c.timers[i].next }) == maxTimers, "%d timers used, the rest is not free", used)
+}
+
+func (c *checker) callTable() {
+	used := uint64(0)
+	free := [maxCalls + 1]bool{}
+	for n := range c.procs {
+		p := &c.procs[n]
+		for _, first := range []uint32{p.freeCalls, p.freeSends} {
+			for i := first; i != 0; i = c.calls[i].next {
+				k := &c.calls[i]
+				c.want(!free[i] && k.state == callFree && k.oneWay == (first == p.freeSends), "proc %d: call record %d in state %d is free", n, i, k.state)
+				c.want(k.oneWay && k.server == p.id || !k.oneWay && k.client == p.id, "call record %d is none of proc %d", i, n)
+				free[i] = true
+			}
+		}
+	}
+	taken := [maxProcesses + 1]uint32{}
+	for i := uint32(1); i <= maxCalls; i++ {
+		k := &c.calls[i]
+		c.want(free[i] == (k.state == callFree), "call %d in state %d: free %v", i, k.state, free[i])
+		switch k.state {
+		case callQueued, callDone:
+			c.want(c.onCall[i] == 1, "call %d in state %d is on %d lists", i, k.state, c.onCall[i])
+		default:
+			c.want(c.onCall[i] == 0, "call %d in state %d is on a list", i, k.state)
+		}
+		if k.state == callFree {
+			continue
+		}
+		used++
+		s, p := &c.procs[k.server], &c.procs[k.client]
+		c.want(k.oneWay && k.client == 0 && k.state == callQueued || p.state == procLive, "call %d in state %d without a client", i, k.state)
+		if k.state == callTaken {
+			taken[k.server]++
+		}
+		if k.state != callDone {
+			c.want(s.state == procLive, "call %d in state %d: server %d has ended", i, k.state, k.server)
+			if k.deadline != 0 && !k.oneWay {
+				c.want(p.callDue != 0 && p.callDue <= k.deadline && c.due(p.id, p.callDue), "call %d: deadline %d not armed", i, k.deadline)
+			}
+		}
+		if k.cap != 0 && k.state == callQueued {
+			c.want(c.caps[k.cap].call == i, "call %d carries node %d, which does not know", i, k.cap)
+		} else {
+			c.want(k.cap == 0, "call %d in state %d carries node %d", i, k.state, k.cap)
+		}
+	}
+	for i := range c.procs {
+		p := &c.procs[i]
+		c.want(p.state != procLive || p.numTaken == taken[i], "proc %d: %d requests taken, count says %d", i, taken[i], p.numTaken)
+	}
+	c.want(used == c.callsUsed, "%d calls used, count says %d", used, c.callsUsed)
+}

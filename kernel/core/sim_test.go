@@ -1,0 +1,460 @@
+package core
+
+import (
+	"fmt"
+	"testing"
+
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/elf/elftest"
+	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/image"
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/mem/memtest"
+	"nexus.internal/kernel/sv39"
+)
+
+// sim is a machine around a kernel: memory, a clock that stands still until a
+// test moves it, a floating-point unit and a TLB. Tests act as the programs: they
+// set registers and trap.
+type sim struct {
+	*Kernel
+	tb      testing.TB
+	clock   int64
+	console []byte
+	pool    *mem.Pool
+	tables  mem.Account // of the kernel's own page table
+	free    int         // frames free before the first process
+	unit    fpUnit
+	tlb     map[tlbKey]sv39.PTE
+	root    proc
+	names   int // services spawned so far
+	seen    map[docKey]bool
+}
+
+type docKey struct {
+	num   uint64
+	errno abi.Errno
+}
+
+type tlbKey struct{ page, asid uint64 }
+
+// Frames of the simulated machine and budgets of its processes.
+const (
+	simFrames   = 16384
+	rootBudget  = 1500
+	childBudget = 80
+)
+
+// Handles of the root process after boot.
+var (
+	hSpawn   = uint64(abi.BootHandle(0))
+	hConsole = uint64(abi.BootHandle(1))
+	hProgram = uint64(abi.BootHandle(2))
+	hFiles   = uint64(abi.BootHandle(3))
+)
+
+// scratchVA is memory of every simulated process for arguments and buffers: its
+// heap.
+const scratchVA = abi.HeapBase
+
+var simProgram = elftest.Hello().Build()
+
+func newSim(tb testing.TB) *sim {
+	tb.Helper()
+	s := &sim{tb: tb, clock: 1000, tlb: map[tlbKey]sv39.PTE{}, seen: map[docKey]bool{}}
+	boot, err := image.AppendBoot(nil, []string{"root", "-v"}, []string{"A=1"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a := &image.Archive{Root: "root", RootFrames: rootBudget, Count: 3}
+	a.Table[0] = image.Entry{Name: "programs", Data: simProgram}
+	a.Table[1] = image.Entry{Name: image.EntryFiles, Data: elftest.Pattern(9, 5000)}
+	a.Table[2] = image.Entry{Name: image.EntryBoot, Data: boot}
+	raw, err := image.Append(nil, a)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r := memtest.Arena(tb, simFrames)
+	copy(mem.Bytes(r.Start, len(raw)), raw)
+	if a, err = image.Parse(mem.Bytes(r.Start, len(raw))); err != nil {
+		tb.Fatal(err)
+	}
+	s.pool, err = mem.NewPool([]mem.Range{{Start: r.Start + mem.PA(len(raw)), End: r.End}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.pool.Open(&s.tables, 1)
+	kernelRoot, _ := s.pool.Take(&s.tables)
+	mem.Zero(kernelRoot)
+	s.free = s.pool.Free()
+	s.Kernel = New(Config{
+		Pool: s.pool, KernelRoot: kernelRoot, TickNS: 100, Seed: [32]byte{1},
+		Console: func(b []byte) { s.console = append(s.console, b...) },
+		Now:     func() int64 { return s.clock },
+		FenceSpace: func(asid uint64) {
+			for k := range s.tlb {
+				if k.asid == asid {
+					delete(s.tlb, k)
+				}
+			}
+		},
+		FencePage: func(va, asid uint64) { delete(s.tlb, tlbKey{va / abi.PageSize, asid}) },
+		FP:        &s.unit,
+	})
+	if err := s.Boot(a, r.Start); err != nil {
+		tb.Fatal(err)
+	}
+	s.Tick()
+	s.root = proc{s, s.Current(), s.Current().pid}
+	return s
+}
+
+// proc is one life of a process.
+type proc struct {
+	s *sim
+	*Process
+	life uint64
+}
+
+func (q proc) alive() bool { return q.state == procLive && q.pid == q.life }
+
+// regs are the argument registers of a system call.
+type regs struct {
+	A    [7]uint64
+	S10  uint64
+	Data [8]uint64
+}
+
+// schedule interrupts whoever runs until q does.
+func (q proc) schedule() {
+	if !q.alive() {
+		q.s.tb.Fatalf("pid %d has ended", q.life)
+	}
+	for i := 0; q.s.cur != q.id; i++ {
+		if q.thread == threadWaiting || i > 2*maxProcesses {
+			q.s.tb.Fatalf("pid %d does not get to run: thread state %d", q.pid, q.thread)
+		}
+		if p := q.s.Current(); p != nil {
+			q.s.sliceEnd = q.s.clock
+			p.Frame.Cause, p.Frame.Full = hart.CauseTimer, 1
+			q.s.Trap(p)
+			continue
+		}
+		q.s.Tick()
+	}
+}
+
+// trap makes q, which must be able to run, issue a system call. It checks that a
+// refusal is a documented one.
+func (q proc) trap(num uint64, r *regs) {
+	q.schedule()
+	x := &q.Frame.X
+	copy(x[hart.A0:], r.A[:])
+	x[hart.A7], x[hart.S10] = num, r.S10
+	copy(x[hart.S2:], r.Data[:])
+	q.Frame.Cause, q.Frame.Full = hart.CauseEcallU, 0
+	q.s.Trap(q.Process)
+	if q.alive() && q.thread != threadWaiting {
+		if errno := refusal(x[hart.A0]); errno != abi.OK {
+			q.s.refused(num, errno)
+		}
+	}
+}
+
+// refused checks a refusal against the documentation of the system call.
+func (s *sim) refused(num uint64, errno abi.Errno) {
+	s.seen[docKey{num, errno}] = true
+	if num >= abi.SysCount {
+		if errno != abi.ENOSYS {
+			s.tb.Errorf("system call %d: %v", num, errno)
+		}
+		return
+	}
+	for _, e := range abi.Calls[num].Errors {
+		if e == errno {
+			return
+		}
+	}
+	s.tb.Errorf("%s: undocumented error %d (%v)", abi.Calls[num].Name, int(errno), errno)
+}
+
+func refusal(a0 uint64) abi.Errno {
+	if v := int64(a0); v < 0 && v >= -int64(abi.EPEERNOSPACE) {
+		return abi.Errno(-v)
+	}
+	return abi.OK
+}
+
+// sys makes a system call that does not wait and returns a0, which is an error
+// if it is negative.
+func (q proc) sys(num uint64, a ...uint64) uint64 {
+	var r regs
+	copy(r.A[:], a)
+	q.trap(num, &r)
+	return q.Frame.X[hart.A0]
+}
+
+// must is sys for a call that succeeds.
+func (q proc) must(num uint64, a ...uint64) uint64 {
+	q.s.tb.Helper()
+	v := q.sys(num, a...)
+	if e := refusal(v); e != abi.OK {
+		q.s.tb.Fatalf("%s%x: %v", abi.Calls[num].Name, a, e)
+	}
+	return v
+}
+
+// fails is sys for a call that is refused with errno.
+func (q proc) fails(errno abi.Errno, num uint64, a ...uint64) {
+	q.s.tb.Helper()
+	if v := q.sys(num, a...); refusal(v) != errno {
+		q.s.tb.Errorf("%s%x: a0 %#x (%v), want %v", abi.Calls[num].Name, a, v, refusal(v), errno)
+	}
+}
+
+// event is what a process finds in its registers when its wait ends.
+type event struct {
+	kind   uint64
+	cookie uint64
+	a2     uint64 // Errno of a reply, badge of a request, bits of a notification
+	sid    uint64
+	right  uint64
+	length uint64 // with the sender's pid above
+	moved  uint64
+	due    uint64
+	data   [8]uint64
+}
+
+// event returns the event of q, whose wait must have ended.
+func (q proc) event() event {
+	q.s.tb.Helper()
+	if !q.alive() || q.thread == threadWaiting {
+		q.s.tb.Fatalf("pid %d has no event: process state %d, thread state %d", q.life, q.state, q.thread)
+	}
+	x := &q.Frame.X
+	return event{x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3], x[hart.A4], x[hart.A5], x[hart.A6], x[hart.A7], [8]uint64(x[hart.S2:])}
+}
+
+// reply checks that the event of q is the end of the call with that cookie.
+func (q proc) reply(cookie uint64, errno abi.Errno) event {
+	q.s.tb.Helper()
+	e := q.event()
+	if e.kind != abi.EventReply || e.cookie != cookie || e.a2 != uint64(errno) {
+		q.s.tb.Fatalf("pid %d: event %+v, want the reply %d with %v", q.pid, e, cookie, errno)
+	}
+	return e
+}
+
+// request checks that the event of q is a request.
+func (q proc) request(cookie uint64) event {
+	q.s.tb.Helper()
+	e := q.event()
+	if e.kind != abi.EventRequest || e.cookie != cookie {
+		q.s.tb.Fatalf("pid %d: event %+v, want a request with cookie %d", q.pid, e, cookie)
+	}
+	return e
+}
+
+func (q proc) waits() bool { return q.alive() && q.thread == threadWaiting }
+
+func (q proc) mustWait() {
+	q.s.tb.Helper()
+	if !q.waits() {
+		q.s.tb.Fatalf("pid %d does not wait: event %+v", q.life, q.event())
+	}
+}
+
+// wait waits for the next event; accept arms an endpoint with a cookie.
+func (q proc) wait(accept, cookie uint64) {
+	q.trap(abi.SysWait, &regs{A: [7]uint64{2: accept, 6: recvVA}, S10: cookie})
+}
+
+// poll takes an event that is there and returns its kind.
+func (q proc) poll() event {
+	q.s.tb.Helper()
+	q.trap(abi.SysWait, &regs{A: [7]uint64{1: abi.FlagNoWait}})
+	return q.event()
+}
+
+// Buffers in the scratch memory of a process.
+const (
+	specVA = scratchVA
+	bootVA = scratchVA + 0x1000
+	msgVA  = scratchVA + 0x6000
+	recvVA = scratchVA + 0x9000
+)
+
+// call sends a short request with a cookie as its data.
+func (q proc) call(ep, cookie uint64) {
+	q.trap(abi.SysCall, &regs{A: [7]uint64{ep, 8, cookie}, Data: [8]uint64{cookie, 1, 2, 3, 4, 5, 6, 7}})
+}
+
+// post is call without waiting. It returns the refusal.
+func (q proc) post(ep, cookie uint64) abi.Errno {
+	q.trap(abi.SysCall, &regs{A: [7]uint64{ep, 8 | abi.FlagNoWait, cookie}, Data: [8]uint64{cookie}})
+	return refusal(q.Frame.X[hart.A0])
+}
+
+// answer replies to a request without waiting.
+func (q proc) answer(right uint64, data uint64) abi.Errno {
+	q.trap(abi.SysReply, &regs{A: [7]uint64{right, 8 | abi.FlagNoWait}, Data: [8]uint64{data}})
+	return refusal(q.Frame.X[hart.A0])
+}
+
+// write stores into the memory of q, as q itself could.
+func (q proc) write(va uint64, b []byte) {
+	q.s.tb.Helper()
+	if !q.space.CopyOut(va, b) {
+		q.s.tb.Fatalf("pid %d cannot write %d bytes at %#x", q.pid, len(b), va)
+	}
+}
+
+func (q proc) read(va uint64, n int) []byte {
+	q.s.tb.Helper()
+	b := make([]byte, n)
+	if !q.space.CopyIn(b, va) {
+		q.s.tb.Fatalf("pid %d cannot read %d bytes at %#x", q.pid, n, va)
+	}
+	return b
+}
+
+// access makes q touch the byte at va: it walks the page table like the hart
+// does, keeps what it finds in the TLB, and traps as often as it must. It reports
+// whether q got there; if not, q has ended or is in its fault handler.
+func (q proc) access(va uint64, need sv39.Perm) bool {
+	q.schedule()
+	pc := q.Frame.X[0]
+	for range 3 {
+		key := tlbKey{va / abi.PageSize, q.asid}
+		leaf := q.space.Lookup(va)
+		if old, ok := q.s.tlb[key]; ok && old != leaf {
+			q.s.tb.Fatalf("TLB holds %#x for %#x of pid %d, page table %#x: fence missing", old, va, q.pid, leaf)
+		}
+		if leaf != 0 {
+			q.s.tlb[key] = leaf
+		}
+		if leaf != 0 && leaf.Perm()&need == need {
+			return true
+		}
+		cause := uint64(hart.CauseLoadPage)
+		switch need {
+		case sv39.W:
+			cause = hart.CauseStorePage
+		case sv39.X:
+			cause = hart.CauseFetchPage
+		}
+		q.fault(cause, va)
+		if !q.alive() || q.Frame.X[0] != pc {
+			return false
+		}
+	}
+	q.s.tb.Fatalf("pid %d faults at %#x for ever", q.pid, va)
+	return false
+}
+
+// fault makes q trap with an exception.
+func (q proc) fault(cause, tval uint64) {
+	q.schedule()
+	q.Frame.Cause, q.Frame.Tval, q.Frame.Full = cause, tval, 1
+	q.s.Trap(q.Process)
+}
+
+// advance moves the clock and lets the kernel see it, as a timer interrupt does.
+func (s *sim) advance(ns int64) {
+	s.clock += ns
+	s.interrupt()
+}
+
+func (s *sim) interrupt() {
+	if p := s.Current(); p != nil {
+		p.Frame.Cause, p.Frame.Full = hart.CauseTimer, 1
+		s.Trap(p)
+		return
+	}
+	s.Tick()
+}
+
+// spec is a spawn that succeeds, for tests to break.
+func (s *sim) spec(caps ...abi.SpawnCap) abi.SpawnSpec {
+	s.names++
+	name := fmt.Appendf(nil, "svc%d", s.names)
+	s.root.write(bootVA, name)
+	s.root.write(bootVA+64, []byte("prog\x00-x\x00K=v\x00data"))
+	sp := abi.SpawnSpec{
+		NamePtr: bootVA, NameLen: uint64(len(name)), ELF: abi.Handle(hProgram), ELFLen: uint64(len(simProgram)),
+		Frames: childBudget, BootPtr: bootVA + 64, Argc: 2, ArgsLen: 8, Envc: 1, EnvLen: 4, DataLen: 4,
+	}
+	sp.NumCaps = uint64(copy(sp.Caps[:], caps))
+	return sp
+}
+
+// spawnSpec makes the root process spawn and returns a0.
+func (s *sim) spawnSpec(sp abi.SpawnSpec) uint64 {
+	s.root.write(specVA, specBytes(&sp))
+	return s.root.sys(abi.SysSpawn, hSpawn, specVA)
+}
+
+// spawn makes a child of the root process and returns it with the root's handle
+// of it. The child gets copies of the root's capabilities caps.
+func (s *sim) spawn(caps ...abi.SpawnCap) (proc, uint64) {
+	s.tb.Helper()
+	h := s.spawnSpec(s.spec(caps...))
+	if e := refusal(h); e != abi.OK {
+		s.tb.Fatalf("spawn: %v", e)
+	}
+	return s.procOf(h), h
+}
+
+// procOf returns the process that the root's handle h names.
+func (s *sim) procOf(h uint64) proc {
+	p := &s.procs[s.caps[s.lookup(s.root.Process, h)].obj]
+	return proc{s, p, p.pid}
+}
+
+// give copies a capability of from into to and returns the handle: what services
+// do with messages, without the messages.
+func (s *sim) give(from proc, h uint64, rights abi.Rights, badge uint64, to proc) uint64 {
+	s.tb.Helper()
+	c, errno := s.derive(from.Process, h, uint64(rights), badge, to.Process)
+	if errno != abi.OK {
+		s.tb.Fatalf("give: %v", errno)
+	}
+	return s.handleFor(c)
+}
+
+// pair returns a client and a server, the client's send capability and the
+// server's endpoint.
+func (s *sim) pair() (client, server proc, ep, recv uint64) {
+	client, _ = s.spawn()
+	server, _ = s.spawn()
+	recv = server.must(abi.SysEndpointCreate, 8, abi.MaxMessage)
+	ep = s.give(server, recv, abi.RightSend|abi.RightGrant, 0x77, client)
+	return client, server, ep, recv
+}
+
+// fpUnit is the floating-point unit; the frame of a thread says whether it is on.
+type fpUnit struct{ regs hart.FPState }
+
+func (u *fpUnit) Save(s *hart.FPState) { *s = u.regs }
+func (u *fpUnit) Load(s *hart.FPState) { u.regs = *s }
+
+// statusFS is the field FS of sstatus: off, initial, clean or dirty.
+const statusFS = 3 << 13
+
+func (p *Process) fpOn() bool { return p.Frame.Status&statusFS != 0 }
+
+// float makes q exchange the value of a floating-point register.
+func (q proc) float(v uint64) (old uint64) {
+	q.s.tb.Helper()
+	q.schedule()
+	if !q.fpOn() {
+		q.fault(hart.CauseIllegal, 0)
+	}
+	if !q.alive() || !q.fpOn() {
+		q.s.tb.Fatal("floating-point unit is off after the trap")
+	}
+	old = q.s.unit.regs.F[3]
+	q.s.unit.regs.F[3] = v
+	q.Frame.Status |= statusFS
+	return old
+}
