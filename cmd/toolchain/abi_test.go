@@ -20,7 +20,7 @@ func TestABI(t *testing.T) {
 	}
 	want := map[string]uint64{
 		"SysExit": abi.SysExit, "SysWait": abi.SysWait, "SysCall": abi.SysCall, "SysReply": abi.SysReply,
-		"SysConsoleWrite": abi.SysConsoleWrite, "SysFaultHandler": abi.SysFaultHandler, "SysFaultDone": abi.SysFaultDone,
+		"SysProcessInfo": abi.SysProcessInfo, "SysConsoleWrite": abi.SysConsoleWrite, "SysFaultHandler": abi.SysFaultHandler, "SysFaultDone": abi.SysFaultDone,
 		"EventNone": abi.EventNone, "EventReply": abi.EventReply, "EventRequest": abi.EventRequest,
 		"EventNotify": abi.EventNotify, "EventCancel": abi.EventCancel,
 		"EINVAL": uint64(abi.EINVAL), "MaxMessage": abi.MaxMessage, "StartMagic": abi.StartMagic, "Version": abi.Version,

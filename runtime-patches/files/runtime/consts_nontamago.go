@@ -7,3 +7,9 @@ package runtime
 const isTamago = 0
 
 func pollEvents(pp *p) {}
+
+const memBudget = 0
+
+func baseHeapMinimum() uint64 { return defaultHeapMinimum }
+
+func budgetMemoryLimit() int64 { return 0 }

@@ -28,8 +28,15 @@ func osinit() {
 	singleM = true
 	getg().m.procid = page.PID
 	meminit(uintptr(page.HeapStart), uintptr(page.HeapEnd))
+	goos.Syscall(goos.SysProcessInfo, &processInfo)
+	if int64(processInfo.A[0]) > 0 {
+		memBudget = uintptr(processInfo.A[4]) * physPageSize
+	}
 	goos.Syscall3(goos.SysFaultHandler, uint64(abi.FuncPCABI0(faultEntry)), 0, 0)
 }
+
+// processInfo is what process_info said about this process at its start.
+var processInfo goos.Regs
 
 // refuse ends a process that cannot start.
 func refuse(why string) {

@@ -15,6 +15,7 @@ const (
 	SysWait         = 3
 	SysCall         = 4
 	SysReply        = 5
+	SysProcessInfo  = 24
 	SysConsoleWrite = 26
 	SysFaultHandler = 27
 	SysFaultDone    = 28
