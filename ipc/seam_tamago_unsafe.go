@@ -28,7 +28,7 @@ func nexusIPC(key, num uint64, r *Regs)
 func nexusWait(key uint64, r *Regs)
 
 //go:linkname nexusCancelWait runtime.nexus_cancelWait
-func nexusCancelWait(key uint64)
+func nexusCancelWait(key uint64) bool
 
 //go:linkname nexusSyscall runtime.nexus_syscall
 //go:noescape

@@ -58,9 +58,9 @@ const (
 )
 
 // Handle names a capability in the table of the process that uses it: slot
-// index in the low 32 bits, generation of the slot in the bits above, and in
-// bit 62 whether it is a reply right, which lives in a table of its own. Zero is
-// never valid. A handle of a closed capability is stale for ever.
+// index in the low 32 bits, generation of the slot in the bits above. Bit 62
+// marks a reply right, whose other bits are the kernel's business. Zero is never
+// valid. A handle of a closed capability is stale for ever.
 type Handle uint64
 
 // ReplyBit marks a handle as a one-shot reply right.

@@ -252,11 +252,11 @@ func (p *Process) SlotFree(key uint64) {
 	delete(p.slots, key)
 }
 
-// park waits for an event of the slot and copies it to r.
+// park waits for an event of the slot and copies it to r. The lock is held, and
+// released by the caller with defer.
 func (p *Process) park(s *slot, r *ipc.Regs) {
 	for {
 		if p.dead {
-			p.k.mu.Unlock()
 			runtime.Goexit()
 		}
 		if len(s.events) > 0 {
@@ -277,8 +277,8 @@ func (p *Process) park(s *slot, r *ipc.Regs) {
 // Wait implements [ipc.Kernel].
 func (p *Process) Wait(key uint64, r *ipc.Regs) {
 	p.lock()
+	defer p.k.mu.Unlock()
 	p.park(p.slots[key], r)
-	p.k.mu.Unlock()
 }
 
 // CancelWait implements [ipc.Kernel].

@@ -65,3 +65,27 @@ func EchoEndpoint() ipc.Endpoint[ipc.Send] {
 	}
 	return e
 }
+
+// Run runs m as the program of a process made by [Kernel.Boot].
+func (p *Process) Run(m Main) { p.run(m) }
+
+// Shutdown ends every process, as killed.
+func (k *Kernel) Shutdown() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.procs {
+		p.exit(abi.ExitKilled)
+	}
+}
+
+// Find returns the live process of that name, or nil.
+func (k *Kernel) Find(name string) *Process {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.procs {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package initd
+
+import (
+	"context"
+	"errors"
+
+	"nexus.internal/ipc"
+	"nexus.internal/svc/control"
+	"nexus.internal/svc/policy"
+	"nexus.internal/svc/wire"
+)
+
+// sender returns the child that sent q, if badge, identity and process agree.
+func (s *supervisor) sender(q *ipc.Request) *child {
+	i := int(q.Badge) - 1
+	if i < 0 || i >= len(s.children) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.children[i]; c.alive && q.SenderService == c.id && q.SenderPID == c.process.PID {
+		return c
+	}
+	return nil
+}
+
+func (s *supervisor) handle(q *ipc.Request) {
+	from := s.sender(q)
+	if from == nil {
+		s.env.Log.Warn("request with a foreign badge", "badge", q.Badge, "sender", q.SenderService, "pid", q.SenderPID)
+		q.Reply(ipc.StatusDenied, nil)
+		return
+	}
+	switch q.Op {
+	case control.OpReady:
+		s.opReady(q, from)
+	case control.OpAnnounced:
+		s.mu.Lock()
+		from.announced = true
+		s.change()
+		s.mu.Unlock()
+		q.Reply(ipc.StatusOK, nil)
+	case control.OpConnect:
+		s.opConnect(q, from)
+	case control.OpWhoAmI:
+		b := wire.AppendU64(q.Inline(), q.SenderService)
+		b = wire.AppendU64(b, q.Badge)
+		q.Reply(ipc.StatusOK, wire.AppendU32(b, q.SenderPID))
+	case control.OpLogProbe:
+		s.env.Log.Info("core service log probe: init")
+		q.Reply(ipc.StatusOK, nil)
+	case control.OpStart, control.OpEnd, control.OpUsage:
+		s.opManage(q, from)
+	default:
+		q.Reply(ipc.StatusUnsupported, nil)
+	}
+}
+
+// opReady takes the endpoint of a service. The answer waits until all services are
+// ready.
+func (s *supervisor) opReady(q *ipc.Request, from *child) {
+	var ep ipc.Endpoint[ipc.SendGrant]
+	if c := q.Take(); c.Valid() {
+		var err error
+		if ep, err = c.SendGrant(); err != nil {
+			q.Reply(ipc.StatusInvalidArgs, nil)
+			return
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if from.ready {
+		ep.Close()
+		q.Reply(ipc.StatusInvalidArgs, nil)
+		return
+	}
+	from.ep, from.ready = ep, true
+	if from.released || from.service.Demand {
+		q.Reply(ipc.StatusOK, []byte{0})
+	} else {
+		from.readyReply, from.readyWaits = q.Detach(), true
+	}
+	s.change()
+}
+
+// opConnect gives a capability to send to a service, if the manifest and policyd
+// allow it. A name that the manifest does not grant is denied whether there is such
+// a service or not.
+func (s *supervisor) opConnect(q *ipc.Request, from *child) {
+	d := wire.Read(q.Payload())
+	name := string(d.String8())
+	if !d.Done() {
+		q.Reply(ipc.StatusMalformed, nil)
+		return
+	}
+	if !from.service.MayCall(name) {
+		s.env.Log.Warn("connect refused", "reason", "manifest", "from", from.service.Name, "to", name)
+		q.Reply(ipc.StatusDenied, nil)
+		return
+	}
+	to := s.byName(name)
+	s.mu.Lock()
+	ready := to.ep.Valid()
+	s.mu.Unlock()
+	if !ready || !s.policyReady() {
+		q.Reply(ipc.StatusUnavailable, nil)
+		return
+	}
+	if !s.allowed(q, from, policy.Core, name) {
+		return
+	}
+	s.mu.Lock()
+	c, err := ipc.DeriveSendGrant(to.ep, from.badge())
+	s.mu.Unlock()
+	if err != nil { // it died in the meantime
+		q.Reply(ipc.StatusUnavailable, nil)
+		return
+	}
+	q.ReplyCap(ipc.StatusOK, nil, ipc.MoveSend(c))
+}
+
+// policyReady reports whether there is a policyd to ask. While there is none,
+// callers are told to try again, which is not an allow either.
+func (s *supervisor) policyReady() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.byName(policydName)
+	return c != nil && c.ep.Valid()
+}
+
+// allowed asks policyd whether from has the capability. If not, it answers q.
+func (s *supervisor) allowed(q *ipc.Request, from *child, capability, object string) bool {
+	question := policy.Question{Subject: from.id, Capability: capability, Object: object}
+	err := s.policy.Check(context.Background(), question)
+	if errors.Is(err, ipc.ErrClosed) {
+		// That policyd died. The next question goes to its successor.
+		err = s.policy.Check(context.Background(), question)
+	}
+	if err == nil {
+		return true
+	}
+	reason := "policy"
+	if err != policy.ErrDenied {
+		reason = err.Error() // no decision
+	}
+	s.env.Log.Warn("refused", "reason", reason, "from", from.service.Name, "capability", capability, "object", object)
+	q.Reply(ipc.StatusDenied, nil)
+	return false
+}
+
+// opManage has the operations for whoever may have processes started.
+func (s *supervisor) opManage(q *ipc.Request, from *child) {
+	d := wire.Read(q.Payload())
+	var name string
+	var kill uint8
+	if q.Op != control.OpUsage {
+		name = string(d.String8())
+	}
+	if q.Op == control.OpEnd {
+		kill = d.U8()
+	}
+	if !d.Done() || kill > 1 || len(name) > policy.MaxObject {
+		q.Reply(ipc.StatusMalformed, nil)
+		return
+	}
+	if !s.allowed(q, from, policy.Spawn, name) {
+		return
+	}
+	if q.Op == control.OpUsage {
+		u, err := s.usage()
+		if err != nil {
+			s.env.Log.Error("usage", "err", err)
+			q.Reply(ipc.StatusInternal, nil)
+			return
+		}
+		q.Reply(ipc.StatusOK, u.Append(q.Large()))
+		return
+	}
+	c := s.byName(name)
+	if c == nil || !c.service.Demand {
+		q.Reply(ipc.StatusNotFound, nil)
+		return
+	}
+	if q.Op == control.OpStart {
+		s.opStart(q, c)
+	} else {
+		s.opEnd(q, c, kill == 1)
+	}
+}
+
+func (s *supervisor) opStart(q *ipc.Request, c *child) {
+	s.mu.Lock()
+	alive := c.alive
+	s.mu.Unlock()
+	if alive {
+		q.Reply(ipc.StatusUnavailable, nil)
+		return
+	}
+	if err := s.start(c); err != nil {
+		s.env.Log.Warn("start", "svc", c.service.Name, "err", err)
+		q.Reply(ipc.StatusUnavailable, nil)
+		return
+	}
+	s.mu.Lock()
+	pid := c.process.PID
+	s.mu.Unlock()
+	q.Reply(ipc.StatusOK, wire.AppendU32(q.Inline(), pid))
+}
+
+// opEnd answers when c has ended, which kill brings about.
+func (s *supervisor) opEnd(q *ipc.Request, c *child, kill bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.alive {
+		q.Reply(ipc.StatusOK, c.exit.Append(q.Inline()))
+		return
+	}
+	if len(c.endWaiters) == maxEndWaiters {
+		q.Reply(ipc.StatusOverLimit, nil)
+		return
+	}
+	if kill {
+		// ErrNoEntry: it has just ended by itself. Either way the notification comes.
+		if err := c.process.Kill(); err != nil && !errors.Is(err, ipc.ErrNoEntry) {
+			s.env.Log.Error("kill", "svc", c.service.Name, "err", err)
+			q.Reply(ipc.StatusInternal, nil)
+			return
+		}
+	}
+	c.endWaiters = append(c.endWaiters, q.Detach())
+}

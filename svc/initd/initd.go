@@ -1,0 +1,268 @@
+// Package initd is the root process, service name "init": it starts every service
+// of the manifest in order, gives capabilities to those that the manifest and
+// policyd allow them, watches its children and starts them again.
+//
+// How the system comes up:
+//
+//  1. init reads the manifest and the policy from the boot archive.
+//  2. It starts the services one after another, each with nothing but the control
+//     endpoint (and a console, if the manifest says so), and after those that it
+//     calls are ready. A service says that it is ready in a message with its own
+//     endpoint; that message stays unanswered.
+//  3. When all are ready, init says so and answers, one service after another, so
+//     that each announces itself before the next does.
+//
+// Invariants:
+//
+//   - A capability to a service exists in another one only after the manifest named
+//     the pair and policyd said allow. No answer is a refusal.
+//   - Who asks is decided by the badge of the control endpoint and the kernel's
+//     identity of the sender. Both must belong to the same child, and that child
+//     must be alive as the same process.
+//   - Every wait has a deadline, every table a size, every restart a budget.
+package initd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"nexus.internal/ipc"
+	"nexus.internal/ipc/abi"
+	"nexus.internal/svc"
+	"nexus.internal/svc/control"
+	"nexus.internal/svc/journal"
+	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/policy"
+)
+
+// Where the kernel puts the capabilities of the root process: spawn, console, and
+// the entries of the boot archive in the order in which mkimage writes them.
+const (
+	capSpawn = iota
+	capConsole
+	capPrograms
+	capManifest
+	capPolicy
+)
+
+// Names of the services that init itself depends on.
+const (
+	policydName = "policyd"
+	logdName    = "logd"
+)
+
+const (
+	// workers bounds the requests handled at once. A Connect waits for policyd, so
+	// one child must not keep the others from being served.
+	workers = 8
+	// depth bounds the requests that wait: more than all children together send
+	// while the system comes up.
+	depth = 128
+	// maxPolicy is what fits into the boot data of policyd.
+	maxPolicy = 12 << 10
+)
+
+// Main is the root process. It returns when the system is over.
+func Main(ctx context.Context, env *svc.Env) error {
+	s, err := newSupervisor(env)
+	if err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server := ipc.NewServer(s.control, control.Protocol, workers, s.handle)
+	go server.Serve(ctx)
+	go s.watch(ctx)
+	go s.log.Run(ctx, journal.Client{To: svc.NewRemote(journal.Protocol, s.dialLogd)})
+	env.Say("init: start")
+	if err := s.bringUp(ctx); err != nil {
+		return err
+	}
+	return <-s.over
+}
+
+// newSupervisor reads the archive and makes init's own objects.
+func newSupervisor(env *svc.Env) (*supervisor, error) {
+	p := env.Process
+	spawner, err := p.BootCap(capSpawn).Spawner()
+	if err != nil {
+		return nil, fmt.Errorf("spawn capability: %w", err)
+	}
+	programs, err := p.BootCap(capPrograms).Program()
+	if err != nil {
+		return nil, fmt.Errorf("programs: %w", err)
+	}
+	info, err := programs.Info()
+	if err != nil {
+		return nil, fmt.Errorf("programs: %w", err)
+	}
+	text, err := readEntry(p.BootCap(capManifest), manifest.MaxBytes)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	m, err := manifest.Decode(text)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := readEntry(p.BootCap(capPolicy), maxPolicy)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	ep, err := p.NewEndpoint(depth, abi.MaxMessage)
+	if err != nil {
+		return nil, fmt.Errorf("control endpoint: %w", err)
+	}
+	s := &supervisor{
+		env: env, spawner: spawner, programs: programs, programSize: info.Size, rules: rules, control: ep,
+		changed: make(chan struct{}), over: make(chan error, 1),
+		log: journal.NewHandler(env.Name, slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn)),
+	}
+	env.Log = slog.New(s.log)
+	s.policy = policy.Client{To: svc.NewRemote(policy.Protocol, s.dialPolicyd)}
+	for i := 0; i*watchBits < len(m.Services); i++ {
+		n, err := p.NewNotification()
+		if err != nil {
+			return nil, fmt.Errorf("notification: %w", err)
+		}
+		s.ends = append(s.ends, n)
+	}
+	for i := range m.Services {
+		s.children = append(s.children, &child{service: &m.Services[i], index: i, id: manifest.ServiceID(m.Services[i].Name)})
+	}
+	return s, nil
+}
+
+// readEntry returns the one CBOR item at the start of an archive entry, which is
+// padded with zeroes to whole pages.
+func readEntry(c ipc.Any, limit int) ([]byte, error) {
+	v, err := c.Memory()
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	info, err := v.Info()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size > uint64(limit+abi.PageSize) {
+		return nil, fmt.Errorf("%d bytes: %w", info.Size, ipc.ErrTooLarge)
+	}
+	b := make([]byte, info.Size)
+	if err := ipc.ReadVMO(v, 0, b); err != nil {
+		return nil, err
+	}
+	var item cbor.RawMessage
+	rest, err := cbor.UnmarshalFirst(b, &item)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range rest {
+		if c != 0 {
+			return nil, errors.New("bytes behind the item")
+		}
+	}
+	return item, nil
+}
+
+// bringUp starts all services that are not started on demand.
+func (s *supervisor) bringUp(ctx context.Context) error {
+	for _, c := range s.children {
+		if c.service.Demand {
+			continue
+		}
+		for _, call := range c.service.Calls {
+			if d := s.byName(call.Name); !call.Lazy && !d.service.Demand {
+				if err := s.awaitReady(ctx, d); err != nil {
+					return err
+				}
+			}
+		}
+		s.env.Say("init: start %s", c.service.Name)
+		if err := s.start(c); err != nil {
+			s.env.Say("init: fail %s: %v", c.service.Name, err)
+			return err
+		}
+		s.env.Say("init: up %s", c.service.Name)
+	}
+	for _, c := range s.children {
+		if c.service.Demand {
+			continue
+		}
+		if err := s.awaitReady(ctx, c); err != nil {
+			return err
+		}
+	}
+	s.env.Say("init: ready")
+	for _, c := range s.children {
+		if !c.service.Demand {
+			s.release(ctx, c)
+		}
+	}
+	return nil
+}
+
+// awaitReady waits until c is ready, for as long as the manifest allows.
+func (s *supervisor) awaitReady(ctx context.Context, c *child) error {
+	ctx, cancel := context.WithTimeout(ctx, c.service.Ready)
+	defer cancel()
+	if !s.await(ctx, func() bool { return c.ready || c.gone }) {
+		s.env.Say("init: fail %s: not ready after %v", c.service.Name, c.service.Ready)
+		return fmt.Errorf("%s is not ready after %v", c.service.Name, c.service.Ready)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.gone {
+		return fmt.Errorf("%s ended with status %d", c.service.Name, c.exit.Status)
+	}
+	return nil
+}
+
+// release answers the ready message of c and waits until it has announced itself.
+func (s *supervisor) release(ctx context.Context, c *child) {
+	s.mu.Lock()
+	c.released = true
+	reply, waits := c.readyReply, c.readyWaits
+	c.readyWaits = false
+	s.mu.Unlock()
+	if !waits {
+		return
+	}
+	if err := reply.Reply(ipc.StatusOK, []byte{control.FlagAnnounce}); err != nil {
+		s.env.Log.Warn("ready message is gone", "svc", c.service.Name, "err", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, control.AnnounceTimeout*time.Nanosecond)
+	defer cancel()
+	if !s.await(ctx, func() bool { return c.announced || c.gone }) {
+		s.env.Log.Warn("does not announce itself", "svc", c.service.Name)
+	}
+}
+
+// dialPolicyd returns a capability to send to policyd.
+func (s *supervisor) dialPolicyd(context.Context) (ipc.Endpoint[ipc.Send], error) {
+	return s.dial(policydName)
+}
+
+// dialLogd returns a capability to send to logd.
+func (s *supervisor) dialLogd(context.Context) (ipc.Endpoint[ipc.Send], error) {
+	return s.dial(logdName)
+}
+
+// dial returns a capability for init itself.
+func (s *supervisor) dial(name string) (ipc.Endpoint[ipc.Send], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.byName(name)
+	if c == nil {
+		return ipc.Endpoint[ipc.Send]{}, ipc.StatusNotFound
+	}
+	if !c.ep.Valid() {
+		return ipc.Endpoint[ipc.Send]{}, ipc.StatusUnavailable
+	}
+	return ipc.DeriveSend(c.ep, 0)
+}

@@ -1,0 +1,271 @@
+package initd
+
+import (
+	"context"
+	"errors"
+	"math/bits"
+	"sync"
+	"time"
+
+	"nexus.internal/ipc"
+	"nexus.internal/svc"
+	"nexus.internal/svc/control"
+	"nexus.internal/svc/journal"
+	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/policy"
+)
+
+// watchBits is how many children share a notification. Bit 63 is the ipc library's.
+const watchBits = 32
+
+// maxEndWaiters bounds the callers that wait for the end of one child.
+const maxEndWaiters = 4
+
+// supervisor is the state of init.
+type supervisor struct {
+	env         *svc.Env
+	spawner     ipc.Spawner
+	programs    ipc.VMO[ipc.ReadExec]
+	programSize uint64
+	rules       []byte // the policy, for policyd
+	control     ipc.Endpoint[ipc.Serve]
+	policy      policy.Client
+	log         *journal.Handler
+	ends        []ipc.Notification[ipc.Listen] // of children: bit index%watchBits of index/watchBits
+	over        chan error                     // how the system ends
+
+	mu       sync.Mutex // guards what follows and the state of children
+	children []*child
+	changed  chan struct{} // closed and replaced when a child's state changes
+	closing  bool
+}
+
+// child is a service of the manifest with its process, if it has one.
+type child struct {
+	service *manifest.Service
+	index   int
+	id      uint64 // service id
+
+	process   ipc.Child
+	alive     bool
+	gone      bool // ended and will not be started again
+	exit      control.Exit
+	ep        ipc.Endpoint[ipc.SendGrant] // from its ready message
+	ready     bool
+	released  bool // the system is up: ready messages are answered at once
+	announced bool
+
+	readyReply ipc.Pending
+	readyWaits bool
+	endWaiters []ipc.Pending
+
+	restarts  uint32
+	recent    []time.Time // starts after an end, within the window of the policy
+	startedAt time.Time
+}
+
+// badge returns the badge of the child's control endpoint.
+func (c *child) badge() uint64 { return uint64(c.index) + 1 }
+
+// byName returns the child of that name, or nil. The list never changes.
+func (s *supervisor) byName(name string) *child {
+	for _, c := range s.children {
+		if c.service.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// change tells those who await. The lock is held.
+func (s *supervisor) change() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// await waits until cond, which is called with the lock held, is true, and reports
+// that, or false when ctx ends first.
+func (s *supervisor) await(ctx context.Context, cond func() bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !cond() {
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+			s.mu.Lock()
+		case <-ctx.Done():
+			s.mu.Lock()
+			return cond()
+		}
+	}
+	return true
+}
+
+// start creates the process of c, which has none.
+func (s *supervisor) start(c *child) error {
+	spec := &ipc.SpawnSpec{
+		Name: c.service.Name, Program: s.programs, Length: s.programSize, Frames: c.service.Frames,
+		Args: append([]string{c.service.Program}, c.service.Args...), Env: c.service.Env,
+		Caps: []ipc.Given{ipc.GiveSend(s.control, c.badge())},
+	}
+	if c.service.Console {
+		spec.Caps = append(spec.Caps, ipc.GiveConsole(s.env.Process.BootCap(capConsole)))
+		spec.Console = len(spec.Caps)
+	}
+	if c.service.Name == policydName {
+		spec.Data = s.rules
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.spawner.Spawn(spec)
+	if err != nil {
+		return err
+	}
+	if err := ipc.Watch(p, s.ends[c.index/watchBits], 1<<(c.index%watchBits)); err != nil {
+		return errors.Join(err, p.Kill(), p.Close())
+	}
+	c.process, c.alive, c.gone, c.exit = p, true, false, control.Exit{}
+	c.startedAt = time.Now()
+	s.change()
+	return nil
+}
+
+// watch waits for children to end.
+func (s *supervisor) watch(ctx context.Context) {
+	for i, n := range s.ends {
+		go func() {
+			for {
+				set, err := ipc.WaitBits(ctx, n)
+				if err != nil {
+					return
+				}
+				for set != 0 {
+					bit := bits.TrailingZeros64(set)
+					set &^= 1 << bit
+					if at := i*watchBits + bit; at < len(s.children) {
+						s.ended(s.children[at])
+					}
+				}
+			}
+		}()
+	}
+}
+
+// ended takes notice of the end of c and does what the manifest says.
+func (s *supervisor) ended(c *child) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.alive {
+		return
+	}
+	info, err := c.process.State()
+	if err == nil && info.Alive {
+		return // bits of an earlier process
+	}
+	c.exit = control.Exit{Status: info.Status, Cause: info.Cause, PC: info.PC, Addr: info.Addr}
+	c.process.Close()
+	c.ep.Close()
+	c.process, c.ep = ipc.Child{}, ipc.Endpoint[ipc.SendGrant]{}
+	c.alive, c.ready, c.announced, c.readyWaits = false, false, false, false
+	for _, w := range c.endWaiters {
+		w.Reply(ipc.StatusOK, c.exit.Append(nil))
+	}
+	c.endWaiters = nil
+	if c.service.Demand {
+		s.change()
+		return
+	}
+	s.env.Log.Warn("service ended", "svc", c.service.Name, "status", info.Status, "cause", info.Cause, "pc", info.PC, "addr", info.Addr)
+	if pause, ok := c.again(time.Now()); ok && !s.closing {
+		c.restarts++
+		time.AfterFunc(pause, func() { s.restart(c) })
+	} else {
+		s.giveUp(c)
+	}
+	s.change()
+}
+
+// again decides whether c is started again after its end, and after which pause.
+func (c *child) again(now time.Time) (time.Duration, bool) {
+	r := &c.service.Restart
+	if r.Policy == manifest.Never || r.Policy == manifest.OnFailure && c.exit.Status == 0 {
+		return 0, false
+	}
+	kept := c.recent[:0]
+	for _, t := range c.recent {
+		if now.Sub(t) < r.Window {
+			kept = append(kept, t)
+		}
+	}
+	c.recent = kept
+	if len(c.recent) >= r.Limit {
+		return 0, false
+	}
+	pause := r.Backoff
+	for range c.recent {
+		pause = min(2*pause, r.MaxBackoff)
+	}
+	c.recent = append(c.recent, now)
+	return pause, true
+}
+
+// restart starts c again after its pause.
+func (s *supervisor) restart(c *child) {
+	err := s.start(c)
+	if err == nil {
+		s.env.Log.Info("service started again", "svc", c.service.Name, "restarts", c.restarts)
+		return
+	}
+	s.env.Log.Error("service cannot be started again", "svc", c.service.Name, "err", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pause, ok := c.again(time.Now()); ok && !s.closing {
+		time.AfterFunc(pause, func() { s.restart(c) })
+	} else {
+		s.giveUp(c)
+	}
+	s.change()
+}
+
+// giveUp ends the system if it cannot be without c. The lock is held.
+func (s *supervisor) giveUp(c *child) {
+	c.gone = true
+	if !c.service.Essential || s.closing {
+		return
+	}
+	s.closing = true
+	status := c.exit.Status
+	if status == 0 {
+		s.over <- nil
+		return
+	}
+	s.over <- svc.Exit(status)
+}
+
+// usage collects what the system and its services use.
+func (s *supervisor) usage() (*control.Usage, error) {
+	sys, err := s.spawner.SystemInfo()
+	if err != nil {
+		return nil, err
+	}
+	u := &control.Usage{Free: sys.Free, Unreserved: sys.Unreserved, Processes: sys.Processes, Caps: sys.Caps, Calls: sys.Calls}
+	self, err := s.env.Process.Info()
+	if err != nil {
+		return nil, err
+	}
+	u.Services = append(u.Services, control.ServiceUsage{Name: s.env.Name, PID: self.PID, Used: self.Used, Budget: self.Budget})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.children {
+		if !c.alive {
+			continue
+		}
+		info, err := c.process.State()
+		if err != nil {
+			return nil, err
+		}
+		u.Services = append(u.Services, control.ServiceUsage{Name: c.service.Name, PID: info.PID, Used: info.Used, Budget: info.Budget, Restarts: c.restarts})
+	}
+	return u, nil
+}

@@ -1,0 +1,100 @@
+package initd_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"nexus.internal/svc"
+	"nexus.internal/svc/logd"
+	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/policyd"
+	"nexus.internal/svc/selftest"
+	"nexus.internal/svc/svctest"
+)
+
+var table = svc.Table{"policyd": policyd.Main, "logd": logd.Main, "selftest-client": selftest.Main}
+
+// rules are those of the test image.
+func rules() map[string][]string {
+	return map[string][]string{
+		"init":            {"ipc.core", "policy.delegate", "proc.spawn"},
+		"policyd":         {"ipc.core"},
+		"logd":            {"ipc.core"},
+		"selftest-client": {"ipc.core", "proc.spawn"},
+	}
+}
+
+func restart(limit int) manifest.Restart {
+	return manifest.Restart{Policy: manifest.Always, Backoff: time.Millisecond, MaxBackoff: 50 * time.Millisecond, Limit: limit, Window: time.Minute}
+}
+
+func base(more ...manifest.Service) *manifest.Manifest {
+	m := &manifest.Manifest{Version: manifest.Version, Services: []manifest.Service{
+		{Name: "policyd", Program: "policyd", Frames: 1024, Ready: 5 * time.Second, Console: true, Restart: restart(5),
+			Calls: []manifest.Call{{Name: "logd", Lazy: true}}},
+		{Name: "logd", Program: "logd", Frames: 1024, Ready: 5 * time.Second, Console: true, Restart: restart(5)},
+	}}
+	m.Services = append(m.Services, more...)
+	return m
+}
+
+func client(name, program string) manifest.Service {
+	return manifest.Service{Name: name, Program: program, Frames: 1024, Ready: 5 * time.Second, Console: true, Essential: true,
+		Calls: []manifest.Call{{Name: "policyd"}, {Name: "logd"}}}
+}
+
+// The whole ladder, as far as it does not need a machine.
+func TestLadder(t *testing.T) {
+	sys := svctest.Boot(t, base(client("selftest-client", "selftest-client")), rules(), table)
+	select {
+	case <-sys.Init.Done():
+	case <-time.After(60 * time.Second):
+		t.Fatal("the system does not end")
+	}
+	if s := sys.Init.Status(); s != 0 {
+		t.Errorf("exit status %d", s)
+	}
+	want := []string{
+		"init: start",
+		"init: start policyd", "init: up policyd",
+		"init: start logd", "init: up logd",
+		"init: start selftest-client", "init: up selftest-client",
+		"init: ready", "policyd: ready", "logd: ready",
+		"SELFTEST: ipc routing policyd ok",
+		"SELFTEST: policy allow ok",
+		"SELFTEST: policy deny ok",
+		"SELFTEST: policyd requester spoof denied ok",
+		"SELFTEST: policy malformed ok",
+		"SELFTEST: policy allow audit ok",
+		"SELFTEST: policy deny audit ok",
+		"logd: reject invalid_args",
+		"logd: reject over_limit",
+		"logd: reject rate_limited",
+		"SELFTEST: logd hardening rejects ok",
+		"SELFTEST: log query ok",
+		"SELFTEST: nexus-log sink-logd ok",
+		"SELFTEST: core services log ok",
+		"SELFTEST: ipc payload roundtrip ok",
+		"SELFTEST: ipc deadline timeout ok",
+		"SELFTEST: nexus-ipc kernel loopback ok",
+		"SELFTEST: ipc sender pid ok",
+		"SELFTEST: ipc sender service_id ok",
+		"SELFTEST: ipc cap move reply ok",
+		"SELFTEST: reply loopback ok",
+		"SELFTEST: ipc soak ok",
+		"SELFTEST: cap query vmo ok",
+		"SELFTEST: ipc routing ok",
+		"SELFTEST: end",
+	}
+	if got := sys.Console.Markers(); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}

@@ -1,0 +1,93 @@
+// Package selftest is the service "selftest-client": it proves from outside, as an
+// ordinary service without special powers, that the others do what they say. Each
+// proof ends in one line on the console, "SELFTEST: <name> ok", said only after the
+// effect was observed. The first proof that fails says "SELFTEST: <name> FAIL:
+// <reason>" and ends the run with status 1.
+//
+// The order of the lines is that of the ladder in test/qemu.
+package selftest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"nexus.internal/ipc"
+	"nexus.internal/svc"
+	"nexus.internal/svc/journal"
+	"nexus.internal/svc/policy"
+)
+
+// patience bounds each proof: generous, because a machine under emulation may be
+// slow, but a proof that hangs must end the run with its name.
+const patience = 30 * time.Second
+
+// proof is one line of the ladder.
+type proof struct {
+	name string
+	run  func(ctx context.Context, t *tester) error
+}
+
+// tester is what proofs share.
+type tester struct {
+	env     *svc.Env
+	policyd *svc.Remote
+	logd    *svc.Remote
+	policy  policy.Client
+	journal journal.Client
+	self    uint64 // own service id
+	mark    uint64 // id of the newest journal record when the audited questions began
+
+	loop *loop
+}
+
+// Main is the service. Argument 1, if there is one, is "attacks": then hostile
+// services are run too.
+func Main(ctx context.Context, env *svc.Env) error {
+	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
+		return err
+	}
+	t := &tester{
+		env:     env,
+		policyd: env.Dial("policyd", policy.Protocol),
+		logd:    env.Dial("logd", journal.Protocol),
+		self:    env.Process.Start().ServiceID,
+	}
+	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
+	proofs := append(append(append([]proof{}, policyProofs...), logProofs...), ipcProofs...)
+	if len(env.Args) > 1 && env.Args[1] == "attacks" {
+		proofs = append(proofs, attackProofs...)
+	}
+	for _, p := range proofs {
+		if err := t.prove(ctx, p); err != nil {
+			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
+			return svc.Exit(1)
+		}
+		env.Say("SELFTEST: %s ok", p.name)
+	}
+	env.Say("SELFTEST: end")
+	return nil
+}
+
+func (t *tester) prove(ctx context.Context, p proof) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.run(ctx, t)
+}
+
+// want is an error unless got is want.
+func want[T comparable](what string, got, want T) error {
+	if got != want {
+		return fmt.Errorf("%s is %v, want %v", what, got, want)
+	}
+	return nil
+}
+
+// logger returns a logger into the journal and a function that waits until what it
+// logged is there.
+func (t *tester) logger(ctx context.Context) (*slog.Logger, func(context.Context) error) {
+	h := journal.NewHandler(t.env.Name, slog.LevelInfo, nil)
+	go h.Run(ctx, t.journal)
+	return slog.New(h), h.Sync
+}
