@@ -74,6 +74,7 @@ diag-os: toolchain ## vet for the target
 
 bench: programs ## count instructions and compare with the baseline (UPDATE=1 makes a new one)
 	$(SETUP) qemu
+	$(MKIMAGE) build $(SYSTEM) -env BENCH=1 -o $(BUILD)/nexus-bench.img
 	@$(GO) run ./cmd/bench $(if $(UPDATE),-update)
 
 mutants: build ## plant faults, one at a time, and see each caught

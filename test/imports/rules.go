@@ -29,7 +29,7 @@ var Layers = []Layer{
 	{Path: "board", Inside: []string{"kernel", "ipc/abi"}, Std: []string{
 		"bytes", "cmp", "encoding/binary", "errors", "fmt", "math/rand/v2", "runtime", "slices", "strings", "unsafe"},
 		Outside: []string{"github.com/u-root/u-root/pkg/dt", "github.com/usbarmory/tamago"}},
-	{Path: "board/qemu-virt/internal/probe", Inside: []string{"board", "kernel", "ipc/abi"}, Std: []string{"fmt", "os", "strconv", "unsafe"}},
+	{Path: "board/qemu-virt/internal/probe", Inside: []string{"board", "kernel", "ipc/abi"}},
 	{Path: "cmd/kernel", Inside: []string{"board", "kernel", "ipc/abi"}, Std: []string{"slices"}},
 
 	{Path: "svc", Inside: []string{"ipc"}, Outside: []string{"github.com/fxamacker/cbor/v2"}},

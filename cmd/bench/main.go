@@ -1,0 +1,182 @@
+// Bench counts the instructions of what the system does and holds them to a
+// committed baseline:
+//
+//	bench -kernel build/kernel.elf -programs build/services.elf -system build/nexus.img [-update]
+//
+// It boots the benchmarks (package svc/bench), and the system itself up to its
+// readiness, in a QEMU whose clock advances by one nanosecond per instruction, and
+// collects lines "bench: NAME N insns". Such counts are the same on every machine.
+// A figure that is more than 2 % worse than the baseline fails the run, and so
+// does one that is missing; -update makes what was measured the new baseline.
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"nexus.internal/cmd/mkimage/bake"
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/elf/elftest"
+	"nexus.internal/kernel/image"
+	"nexus.internal/test/qemu"
+)
+
+// clock makes QEMU count instructions, and everything else repeat exactly.
+var clock = []string{"-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"}
+
+// rootFrames is the budget of the benchmarks' root process, in pages: half of the
+// machine, for the children and their memory come from it as well.
+const rootFrames = 64 << 20 / abi.PageSize
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	kernel := flag.String("kernel", "build/kernel.elf", "kernel")
+	programs := flag.String("programs", "build/services.elf", "program with the benchmarks")
+	system := flag.String("system", "build/nexus-bench.img", "image of the system, baked with BENCH=1 in its environment")
+	baseline := flag.String("baseline", "cmd/bench/baseline.txt", "what was measured before")
+	only := flag.String("only", "", "run this benchmark alone, and compare nothing else")
+	update := flag.Bool("update", false, "make this run the new baseline")
+	timeout := flag.Duration("timeout", 5*time.Minute, "longest run of one image")
+	verbose := flag.Bool("v", false, "show the console")
+	flag.Parse()
+
+	benches, err := parseBenches(benchesTOML)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "nexus-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	img := filepath.Join(dir, "bench.img")
+	if err := bakeBench(img, *kernel, *programs, *only); err != nil {
+		return err
+	}
+	got := figures{}
+	for _, image := range []struct{ name, file string }{{"bench", img}, {"system", *system}} {
+		want := names(benches, image.name, *only)
+		if len(want) == 0 {
+			continue
+		}
+		start := time.Now()
+		if err := measure(ctx, image.file, want, got, *timeout, *verbose); err != nil {
+			return fmt.Errorf("%s: %w", image.name, err)
+		}
+		fmt.Printf("image of %s: %.1f s of wall time\n", image.name, time.Since(start).Seconds())
+	}
+	old, err := readBaseline(*baseline)
+	if err != nil {
+		return err
+	}
+	if *only != "" {
+		benches = selectBenches(benches, *only)
+	}
+	ok := report(os.Stdout, benches, got, old)
+	if *update {
+		return writeBaseline(*baseline, benches, got)
+	}
+	if !ok {
+		return fmt.Errorf("a figure is missing, or more than %d %% worse than the baseline", tolerance)
+	}
+	return nil
+}
+
+// measure boots an image and adds the figures that it prints to got, until it has
+// printed all that are wanted or ends.
+func measure(ctx context.Context, file string, want map[string]bool, got figures, timeout time.Duration, verbose bool) error {
+	var bad error
+	m := qemu.Machine{Image: file, Args: clock}
+	end, err := m.Run(ctx, timeout, func(line string) time.Duration {
+		if verbose {
+			fmt.Println(line)
+		}
+		name, n, ok, err := parseLine(line)
+		switch {
+		case err != nil:
+			bad = err
+		case !ok:
+			return -1
+		case !want[name]:
+			bad = fmt.Errorf("%q is not in the list of benchmarks", name)
+		default:
+			if _, twice := got[name]; twice {
+				bad = fmt.Errorf("%q was printed twice", name)
+			}
+			got[name] = n
+			delete(want, name)
+		}
+		if bad != nil || len(want) == 0 {
+			return 0
+		}
+		return -1
+	})
+	switch {
+	case err != nil:
+		return err
+	case bad != nil:
+		return bad
+	case end.Timeout > 0:
+		return fmt.Errorf("not done after %v", end.Timeout)
+	case end.Status != 0:
+		return fmt.Errorf("QEMU ended with status %d", end.Status)
+	}
+	return nil
+}
+
+// bakeBench writes an image whose root process is the benchmarks; with only, one
+// of them.
+func bakeBench(file, kernel, programs, only string) error {
+	cfg := bake.Config{Root: "bench", RootFrames: rootFrames, Args: []string{"bench"}}
+	var err error
+	if cfg.Kernel, err = os.ReadFile(kernel); err != nil {
+		return err
+	}
+	program, err := os.ReadFile(programs)
+	if err != nil {
+		return err
+	}
+	if program, err = bake.Strip(program); err != nil {
+		return fmt.Errorf("%s: %w", programs, err)
+	}
+	if only != "" {
+		cfg.Env = []string{"BENCH=" + only}
+	}
+	cfg.Entries = []bake.Entry{{Name: image.EntryPrograms, Data: program}, {Name: "min", Data: minimal()}}
+	img, err := bake.Bake(cfg)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, img, 0o600)
+}
+
+// minimal returns the smallest program there is: it exits with status 0.
+func minimal() []byte {
+	const text = abi.ImageBase + 0x1000
+	var code []byte
+	for _, insn := range []uint32{
+		0x00000513,                     // li a0, 0
+		abi.SysExit<<20 | 17<<7 | 0x13, // li a7, SysExit
+		0x00000073,                     // ecall
+	} {
+		code = binary.LittleEndian.AppendUint32(code, insn)
+	}
+	return elftest.File{Entry: text, Segments: []elftest.Segment{
+		{Type: elftest.Load, Flags: elftest.R | elftest.X, VA: text, Data: code},
+	}}.Build()
+}
