@@ -75,6 +75,11 @@ const (
 	SIGALRM Signal = 14
 	SIGTERM Signal = 15
 	SIGCHLD Signal = 17
+	SIGCONT Signal = 18
+	SIGSTOP Signal = 19
+	SIGTSTP Signal = 20
+	SIGTTIN Signal = 21
+	SIGTTOU Signal = 22
 )
 
 // Signal marks the type as an os.Signal.

@@ -7,9 +7,10 @@ package sysrand
 
 import _ "unsafe" // for go:linkname
 
-// runtime_getRandom is in package runtime.
+// runtime_getRandom is in package runtime; it keeps nothing of b.
 //
 //go:linkname runtime_getRandom
+//go:noescape
 func runtime_getRandom(b []byte)
 
 func read(b []byte) error {
