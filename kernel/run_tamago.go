@@ -45,7 +45,7 @@ func Run(m *Machine) {
 	hart.FPOff()
 	// The system stack does not grow, which would allocate, and has a guard page.
 	systemstack(run)
-	hart.FPClean() // ReadMemStats computes with floats
+	hart.FPOn() // ReadMemStats computes with floats
 	status, _ := l.kernel.Ended()
 	runtime.ReadMemStats(&after)
 	if !l.check(&before, &after) && status == 0 {
@@ -101,25 +101,23 @@ func boot(m *Machine) (*loop, error) {
 // few ranges of 4 KiB leaves.
 const maxKernelTables = 64
 
-const never = math.MaxInt64
-
 func (l *loop) now() int64 { return int64(hart.Time()) * l.tickNS }
 
 // run is the hart loop. It returns when the root process has ended.
 func (l *loop) run() {
 	k := l.kernel
-	l.arm(never)
+	l.arm(core.Never)
 	k.Tick()
 	for {
 		p := k.Current()
-		if alarm := k.Alarm(); alarm != 0 && alarm < l.armed {
+		if alarm := k.Alarm(); alarm < l.armed {
 			l.arm(alarm)
 		}
 		if p == nil {
 			from := l.now()
 			hart.Wait()
 			k.Idled(l.now() - from)
-			l.arm(never)
+			l.arm(core.Never)
 			k.Tick()
 			continue
 		}
@@ -129,7 +127,7 @@ func (l *loop) run() {
 		}
 		hart.Enter(&p.Frame)
 		if p.Frame.Cause == hart.CauseTimer {
-			l.arm(never)
+			l.arm(core.Never)
 		}
 		k.Trap(p)
 		if _, ended := k.Ended(); ended {
@@ -163,7 +161,7 @@ func kernelSATP(root mem.PA) uint64 { return satpSv39 | uint64(root)>>12 }
 func (l *loop) arm(at int64) {
 	l.armed = at
 	tick := uint64(math.MaxUint64)
-	if at != never {
+	if at != core.Never {
 		tick = uint64((at + l.tickNS - 1) / l.tickNS)
 	}
 	if l.m.SetTimer == nil {
@@ -176,9 +174,6 @@ func (l *loop) arm(at int64) {
 // fpu is the floating-point unit of this hart.
 type fpu struct{}
 
-func (fpu) Off()                 { hart.FPOff() }
-func (fpu) Dirty() bool          { return hart.FPDirty() }
-func (fpu) Clean()               { hart.FPClean() }
 func (fpu) Save(s *hart.FPState) { hart.FPSave(s) }
 func (fpu) Load(s *hart.FPState) { hart.FPLoad(s) }
 

@@ -11,153 +11,174 @@ const (
 	callFree   = iota
 	callQueued // in the queue of its endpoint
 	callTaken  // in the hands of its server
-	callDone   // ended; the client has not collected the event
-	callNote   // given up; the server has not collected the cancellation
+	callDone   // ended; in the events of its client
 )
 
 // call is one request on its way: the message until the server takes it, the
-// one-shot reply right while the server works, and the result until the client
-// collects it. A one-way message is a call without a client to answer.
+// one-shot reply right while the server works, the result until the client
+// collects it. A client has records of its own for the calls that it makes; a
+// one-way message, which has no client to answer, uses one of its server's.
 type call struct {
-	state     uint8
-	oneWay    bool
-	told      bool // the server has taken the request, so it must hear of a cancellation
-	gen       uint32
-	client    uint32 // 0: one-way, or the client is gone
-	server    uint32
-	serverPID uint64 // tells server from a later process in the same table entry
-	ep        uint32
-	cap       uint32 // capability that the request moves
-	next      uint32 // callList or free list
-	prev      uint32
+	state  uint8
+	oneWay bool
+	gen    uint32 // part of the reply right
+	client uint32 // whose record it is, 0 for a record of one-way messages
+	server uint32
+	ep     uint32
+	cap    uint32 // capability that the request moves
+	next   uint32 // callList or free list
+	prev   uint32
 
-	sibling uint32 // outstanding calls of the client
-	sibPrev uint32
-
-	sid      uint64
-	pid      uint64
-	badge    uint64
 	cookie   uint64 // the client's
 	accept   uint64 // the server's
 	deadline int64
+	reply    uint64 // reply buffer in the client's memory, 0: inline replies only
 
+	// The message, while the call is queued or done. A call that is handed over
+	// directly never fills these in.
+	sid     uint64
+	pid     uint64
+	badge   uint64
 	length  uint64
-	ptr     uint64 // message in the client's memory if it is not inline
-	reply   uint64 // reply buffer in the client's memory, 0: inline replies only
+	ptr     uint64 // where the message is in the client's memory if it is not inline
 	status  abi.Errno
 	moved   uint64 // handle of the capability that the reply moved
 	payload [8]uint64
 }
 
-// endpoint is where requests arrive.
-type endpoint struct {
-	owner  uint32 // serving process, 0 once closed
-	refs   uint32
-	next   uint32 // endpoints of the owner, or free list
-	prev   uint32
-	ready  uint32 // next in the owner's list of armed endpoints with requests
-	onList bool
+// keepPayload copies the payload registers of x, givePayload sets them.
 
-	depth  uint32
-	count  uint32
-	maxLen uint64
-	queue  callList
-
-	armed  bool
-	cookie uint64 // of the accept
-	buffer uint64 // receive buffer of the accept
+func (c *call) keepPayload(x *[32]uint64) {
+	c.payload[0], c.payload[1], c.payload[2], c.payload[3] = x[hart.S2], x[hart.S2+1], x[hart.S2+2], x[hart.S2+3]
+	c.payload[4], c.payload[5], c.payload[6], c.payload[7] = x[hart.S2+4], x[hart.S2+5], x[hart.S2+6], x[hart.S2+7]
 }
 
-// newCall takes a free call record. The pool cannot be empty: quotas bound its use.
-func (k *Kernel) newCall() uint32 {
-	i := k.freeCalls
-	k.freeCalls = k.calls[i].next
-	k.callsUsed++
-	return i
+func (c *call) givePayload(x *[32]uint64) {
+	x[hart.S2], x[hart.S2+1], x[hart.S2+2], x[hart.S2+3] = c.payload[0], c.payload[1], c.payload[2], c.payload[3]
+	x[hart.S2+4], x[hart.S2+5], x[hart.S2+6], x[hart.S2+7] = c.payload[4], c.payload[5], c.payload[6], c.payload[7]
 }
 
+// note tells a server that the caller of a request that it has taken gave up.
+type note struct{ accept, right uint64 }
+
+// initCalls shares the records out to the processes.
+func (k *Kernel) initCalls() {
+	i := uint32(1)
+	for p := uint32(1); p <= maxProcesses; p++ {
+		for range callsPerProcess {
+			k.calls[i] = call{gen: 1, client: p, next: k.procs[p].freeCalls}
+			k.procs[p].freeCalls = i
+			i++
+		}
+	}
+	for p := uint32(1); p <= maxProcesses; p++ {
+		for range queuePerServer {
+			k.calls[i] = call{gen: 1, server: p, oneWay: true, next: k.procs[p].freeSends}
+			k.procs[p].freeSends = i
+			i++
+		}
+	}
+}
+
+// callsOf returns the range of records of the calls that p makes.
+func callsOf(p *Process) (first, end uint32) {
+	first = (p.id-1)*callsPerProcess + 1
+	return first, first + callsPerProcess
+}
+
+// freeCall returns a record to its process. Its reply right is void from now on.
 func (k *Kernel) freeCall(i uint32) {
 	c := &k.calls[i]
 	c.state = callFree
-	c.gen = (c.gen + 1) & maxGen
-	if c.gen == 0 {
+	if c.gen++; c.gen > maxGen {
 		c.gen = 1
 	}
-	c.next, c.prev = k.freeCalls, 0
-	k.freeCalls = i
+	if c.oneWay {
+		s := &k.procs[c.server]
+		c.next, s.freeSends = s.freeSends, i
+	} else {
+		p := &k.procs[c.client]
+		c.next, p.freeCalls = p.freeCalls, i
+	}
 	k.callsUsed--
 }
 
 // replyRight returns the handle by which a server answers call i.
-func (k *Kernel) replyRight(i uint32) uint64 {
-	return uint64(abi.ReplyBit) | uint64(k.calls[i].gen)<<32 | uint64(i)
+func replyRight(c *call, i uint32) uint64 {
+	return uint64(abi.ReplyBit) | uint64(c.gen)<<32 | uint64(i)
 }
 
-// takenCall returns the call that a reply right of p names, 0 if there is none.
-func (k *Kernel) takenCall(p *Process, h uint64) uint32 {
-	i := uint32(h)
-	if i == 0 || i > maxCalls || h&uint64(abi.ReplyBit) == 0 {
-		return 0
+// takenCall returns the call that a reply right of p names. ENOENT says that the
+// caller is gone or gave up.
+func (k *Kernel) takenCall(p *Process, right uint64) (uint32, abi.Errno) {
+	i := uint32(right)
+	if right>>62 != uint64(abi.ReplyBit)>>62 || i == 0 || i > maxProcesses*callsPerProcess {
+		return 0, abi.EBADF
 	}
 	c := &k.calls[i]
-	if uint64(c.gen) != h>>32&maxGen || c.server != p.id || (c.state != callTaken && c.state != callNote && c.state != callDone) {
-		return 0
+	switch {
+	case uint64(c.gen) != right>>32&maxGen:
+		return 0, abi.ENOENT
+	case c.server != p.id:
+		return 0, abi.EBADF
+	case c.state != callTaken:
+		return 0, abi.ENOENT
 	}
-	return i
+	return i, abi.OK
 }
 
-// sysCall sends a request and waits. It is the hot path of the system.
-//
-// Cost: see bench ipc_call_64 in docs/performance.md.
+// sysCall sends a request and waits, when callDirect could not.
 func (k *Kernel) sysCall(p *Process) abi.Errno {
 	x := &p.Frame.X
-	meta := x[hart.A1]
-	i, errno := k.request(p, meta&abi.MetaLen, x[hart.A6])
+	i, errno := k.request(p, false)
 	if errno != abi.OK {
 		return errno
 	}
 	c := &k.calls[i]
-	c.oneWay = false
-	c.client = p.id
 	c.cookie = x[hart.A2]
 	c.deadline = int64(x[hart.A3])
-	if c.deadline != 0 && (p.callDue == 0 || c.deadline < p.callDue) {
-		p.callDue = c.deadline
-		k.deadline.arm(p.id, c.deadline)
-	}
-	k.pushOutstanding(p, i)
-
-	noWait := meta&abi.FlagNoWait != 0
-	p.waitDue = int64(x[hart.S10])
-	s := k.submit(i, p)
-	if noWait {
+	k.callDueAt(p, c.deadline)
+	s := k.submit(i)
+	if x[hart.A1]&abi.FlagNoWait != 0 {
 		x[hart.A0] = 0
+		if s != nil {
+			k.makeReady(s)
+		}
 		return abi.OK
 	}
+	p.waitDue = int64(x[hart.S10])
 	k.wait(p, s)
 	return abi.OK
 }
 
-// request checks the arguments of CALL and SEND and fills a call record with the
+// callDueAt notes that p has an outstanding call with a deadline, 0 for none.
+func (k *Kernel) callDueAt(p *Process, deadline int64) {
+	if deadline != 0 && (p.callDue == 0 || deadline < p.callDue) {
+		p.callDue = deadline
+		k.deadline.arm(p.id, deadline)
+	}
+}
+
+// request checks the arguments of CALL and SEND and fills a record with the
 // message. Nothing has changed if it fails.
-func (k *Kernel) request(p *Process, length, reply uint64) (uint32, abi.Errno) {
+func (k *Kernel) request(p *Process, oneWay bool) (uint32, abi.Errno) {
 	x := &p.Frame.X
+	length, reply := x[hart.A1]&abi.MetaLen, x[hart.A6]
 	n, errno := k.need(p, x[hart.A0], abi.KindEndpoint, abi.RightSend)
 	if errno != abi.OK {
 		return 0, errno
 	}
 	e := &k.endpoints[n.obj]
-	switch {
-	case e.owner == 0:
+	if e.gen != n.gen {
 		return 0, abi.ECLOSED
-	case length > e.maxLen:
-		return 0, abi.EMSGSIZE
-	case e.count >= e.depth:
-		return 0, abi.EAGAIN
-	case p.numCalls >= callsPerProcess:
-		return 0, abi.ENOSPC
 	}
-	if length > abi.MaxInline && !sv39.UserRange(x[hart.A5], length) || reply != 0 && !sv39.UserRange(reply, abi.MaxMessage) {
+	if length > e.maxLen {
+		return 0, abi.EMSGSIZE
+	}
+	if e.count >= e.depth {
+		return 0, abi.EAGAIN
+	}
+	if !oneWay && (length > abi.MaxInline && !sv39.UserRange(x[hart.A5], length) || reply != 0 && !sv39.UserRange(reply, abi.MaxMessage)) {
 		return 0, abi.EFAULT
 	}
 	moved := uint32(0)
@@ -166,23 +187,44 @@ func (k *Kernel) request(p *Process, length, reply uint64) (uint32, abi.Errno) {
 			return 0, errno
 		}
 	}
-	i := k.newCall()
+	var i uint32
+	if oneWay {
+		s := &k.procs[e.owner]
+		if i = s.freeSends; i == 0 {
+			return 0, abi.EAGAIN
+		}
+		if moved != 0 {
+			if s.freeH == 0 {
+				return 0, abi.EPEERNOSPACE
+			}
+			// Nobody could be told later that there is no room, and the sender may
+			// have ended by then: the capability takes its place with the receiver now.
+			k.moveCap(moved, s)
+		}
+		s.freeSends = k.calls[i].next
+	} else {
+		if i = p.freeCalls; i == 0 {
+			return 0, abi.ENOSPC
+		}
+		p.freeCalls = k.calls[i].next
+	}
+	k.callsUsed++
 	c := &k.calls[i]
-	c.told = false
 	c.server, c.ep, c.badge = e.owner, n.obj, n.badge
 	c.sid, c.pid = p.sid, p.pid
 	c.length, c.ptr, c.reply = length, x[hart.A5], reply
-	c.cap = moved
-	if moved != 0 {
+	if c.cap = moved; moved != 0 {
 		k.hold(moved, i)
 	}
-	c.payload = [8]uint64(x[hart.S2 : hart.S2+8])
+	if length <= abi.MaxInline {
+		c.keepPayload(x)
+	}
 	return i, abi.OK
 }
 
 // submit queues call i, or hands it straight to a server that waits for it; then
-// it returns that server, which is neither ready nor running yet. p is the sender.
-func (k *Kernel) submit(i uint32, p *Process) *Process {
+// it returns that server, which is neither ready nor running yet.
+func (k *Kernel) submit(i uint32) *Process {
 	c := &k.calls[i]
 	e := &k.endpoints[c.ep]
 	s := &k.procs[e.owner]
@@ -192,19 +234,20 @@ func (k *Kernel) submit(i uint32, p *Process) *Process {
 	if !e.armed {
 		return nil
 	}
-	if s.thread == threadWaiting && e.queue.head == i {
-		if k.deliverRequest(s, e) {
-			s.thread = threadHanded
-			return s
-		}
+	if s.thread != threadWaiting {
+		k.listEndpoint(s, c.ep)
 		return nil
 	}
-	k.listEndpoint(s, c.ep)
-	return nil
+	if !k.deliverRequest(s, e) {
+		return nil
+	}
+	s.thread, s.waitDue = threadHanded, 0
+	return s
 }
 
 // wait makes p, which is running, wait for its next event and gives the hart to
-// next, or to whichever thread is ready if next is nil.
+// next, or to whichever thread is ready if next is nil. A deadline that has passed
+// already is found by the timer.
 func (k *Kernel) wait(p *Process, next *Process) {
 	if k.collect(p) {
 		if next != nil {
@@ -213,14 +256,6 @@ func (k *Kernel) wait(p *Process, next *Process) {
 		return
 	}
 	if p.waitDue != 0 {
-		if p.waitDue <= k.now() {
-			p.waitDue = 0
-			p.Frame.X[hart.A0] = abi.EventNone
-			if next != nil {
-				k.makeReady(next)
-			}
-			return
-		}
 		k.deadline.arm(p.id, p.waitDue)
 	}
 	p.thread = threadWaiting
@@ -231,16 +266,26 @@ func (k *Kernel) wait(p *Process, next *Process) {
 	k.pick()
 }
 
+// hasEvent reports whether p has an event to collect, or might have.
+func (p *Process) hasEvent() bool {
+	return p.events.head|p.numNotes|p.notifReady|p.epReady != 0
+}
+
 // collect gives p its next event, if there is one.
 func (k *Kernel) collect(p *Process) bool {
-	for p.events.head != 0 {
-		i := p.events.head
+	if !p.hasEvent() {
+		return false
+	}
+	if i := p.events.head; i != 0 {
 		k.removeCall(&p.events, i)
-		if k.calls[i].state == callNote {
-			k.deliverNote(p, i)
-		} else {
-			k.deliverReply(p, i)
-		}
+		k.deliverReply(p, i)
+		return true
+	}
+	if p.numNotes != 0 {
+		n := p.notes[p.firstNote]
+		p.firstNote = (p.firstNote + 1) % notesPerServer
+		p.numNotes--
+		deliverNote(p, n)
 		return true
 	}
 	if p.notifReady != 0 && (p.epReady == 0 || !p.preferEPs) {
@@ -250,8 +295,7 @@ func (k *Kernel) collect(p *Process) bool {
 	}
 	for p.epReady != 0 {
 		ep := p.epReady
-		e := &k.endpoints[ep]
-		if k.deliverRequest(p, e) {
+		if k.deliverRequest(p, &k.endpoints[ep]) {
 			p.preferEPs = false
 			return true
 		}
@@ -261,18 +305,28 @@ func (k *Kernel) collect(p *Process) bool {
 		k.deliverBits(p)
 		return true
 	}
+	// Requests that could not be delivered may have been p's own calls.
+	if i := p.events.head; i != 0 {
+		k.removeCall(&p.events, i)
+		k.deliverReply(p, i)
+		return true
+	}
 	return false
 }
 
-// listEndpoint puts an armed endpoint with requests into the owner's ready list.
+// listEndpoint puts an armed endpoint with requests into the owner's ready list,
+// behind those that are there already, so that none of them starves.
 func (k *Kernel) listEndpoint(s *Process, ep uint32) {
 	e := &k.endpoints[ep]
 	if e.onList {
 		return
 	}
-	e.onList = true
-	e.ready = s.epReady
-	s.epReady = ep
+	at := &s.epReady
+	for *at != 0 {
+		at = &k.endpoints[*at].ready
+	}
+	*at = ep
+	e.onList, e.ready = true, 0
 }
 
 func (k *Kernel) unlistEndpoint(s *Process, ep uint32) {
@@ -297,41 +351,38 @@ func (k *Kernel) deliverRequest(s *Process, e *endpoint) bool {
 		c := &k.calls[i]
 		k.removeCall(&e.queue, i)
 		e.count--
-		if errno := k.transfer(s, e, i); errno != abi.OK {
+		if errno := k.transfer(s, e, c); errno != abi.OK {
 			k.finish(i, errno)
 			continue
 		}
 		x := &s.Frame.X
-		x[hart.A0] = abi.EventRequest
-		x[hart.A1] = e.cookie
-		x[hart.A2] = c.badge
-		x[hart.A3] = c.sid
+		x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3] = abi.EventRequest, e.cookie, c.badge, c.sid
 		x[hart.A5] = c.length | c.pid<<32
 		x[hart.A6] = 0
 		if c.cap != 0 {
 			k.let(c.cap)
-			k.moveCap(c.cap, s)
+			if !c.oneWay {
+				k.moveCap(c.cap, s)
+			}
 			x[hart.A6] = k.handleFor(c.cap)
 			c.cap = 0
 		}
-		x[hart.A7] = uint64(c.deadline)
-		*(*[8]uint64)(x[hart.S2:]) = c.payload
+		if c.length <= abi.MaxInline {
+			c.givePayload(x)
+		}
 		e.armed = false
 		if e.onList {
 			k.unlistEndpoint(s, c.ep)
 		}
-		s.waitDue = 0
 		if c.oneWay {
 			x[hart.A4], x[hart.A7] = 0, 0
-			k.endOneWay(i)
+			k.freeCall(i)
 			return true
 		}
-		x[hart.A4] = k.replyRight(i)
+		x[hart.A4], x[hart.A7] = replyRight(c, i), uint64(c.deadline)
 		c.state = callTaken
-		c.told = true
-		c.serverPID = s.pid
 		c.accept = e.cookie
-		k.pushCall(&s.taken, i)
+		s.numTaken++
 		return true
 	}
 	return false
@@ -339,9 +390,8 @@ func (k *Kernel) deliverRequest(s *Process, e *endpoint) bool {
 
 // transfer copies a request that is not inline into the receive buffer and
 // checks that its capability fits.
-func (k *Kernel) transfer(s *Process, e *endpoint, i uint32) abi.Errno {
-	c := &k.calls[i]
-	if c.cap != 0 && s.freeH == 0 {
+func (k *Kernel) transfer(s *Process, e *endpoint, c *call) abi.Errno {
+	if c.cap != 0 && s.freeH == 0 && !c.oneWay {
 		return abi.EPEERNOSPACE
 	}
 	if c.length <= abi.MaxInline {
@@ -350,29 +400,38 @@ func (k *Kernel) transfer(s *Process, e *endpoint, i uint32) abi.Errno {
 	if e.buffer == 0 {
 		return abi.EMSGSIZE
 	}
-	if !sv39.CopyAcross(&s.space, e.buffer, &k.procs[c.client].space, c.ptr, int(c.length)) {
-		return abi.EFAULT
+	client := &k.procs[c.client]
+	if !sv39.CopyAcross(&s.space, e.buffer, &client.space, c.ptr, int(c.length)) {
+		return k.badCopy(client, c.ptr, c.length)
 	}
 	return abi.OK
 }
 
-// sysReply answers a request and waits.
+// badCopy tells whose fault it is that a message could not be copied: the
+// sender's memory is not there, or the receiver's buffer is none.
+func (k *Kernel) badCopy(sender *Process, ptr, length uint64) abi.Errno {
+	if !sender.space.CopyIn(k.scratch[:length], ptr) {
+		return abi.EFAULT
+	}
+	return abi.EMSGSIZE
+}
+
+// sysReply answers a request and waits, when replyDirect could not.
 func (k *Kernel) sysReply(p *Process) abi.Errno {
 	x := &p.Frame.X
 	meta := x[hart.A1]
-	i := k.takenCall(p, x[hart.A0])
-	if i == 0 {
-		return abi.EBADF
-	}
-	c := &k.calls[i]
 	accept, errno := k.acceptable(p)
 	if errno != abi.OK {
 		return errno
 	}
-	if c.state != callTaken {
-		k.dropped++
-		return abi.ENOENT
+	i, errno := k.takenCall(p, x[hart.A0])
+	if errno != abi.OK {
+		if errno == abi.ENOENT {
+			k.dropped++
+		}
+		return errno
 	}
+	c := &k.calls[i]
 	client := &k.procs[c.client]
 	length := meta & abi.MetaLen
 	if length > abi.MaxMessage || length > abi.MaxInline && c.reply == 0 {
@@ -388,28 +447,19 @@ func (k *Kernel) sysReply(p *Process) abi.Errno {
 		}
 	}
 	if length > abi.MaxInline && !sv39.CopyAcross(&client.space, c.reply, &p.space, x[hart.A5], int(length)) {
-		return abi.EFAULT
+		return k.badCopy(p, x[hart.A5], length)
 	}
 	c.length, c.status, c.moved = length, abi.OK, 0
 	if moved != 0 {
 		k.moveCap(moved, client)
 		c.moved = k.handleFor(moved)
 	}
-	c.payload = [8]uint64(x[hart.S2 : hart.S2+8])
-	k.removeCall(&p.taken, i)
-	c.server = 0
-	k.arm(p, accept)
-
-	var next *Process
-	if client.thread == threadWaiting {
-		client.thread, client.waitDue = threadHanded, 0
-		k.deliverReply(client, i)
-		next = client
-	} else {
-		c.state = callDone
-		k.pushCall(&client.events, i)
+	if length <= abi.MaxInline {
+		c.keepPayload(x)
 	}
-	p.waitDue = int64(x[hart.A3])
+	p.numTaken--
+	k.arm(p, accept)
+	next := k.answer(i)
 	if meta&abi.FlagNoWait != 0 {
 		x[hart.A0] = 0
 		if next != nil {
@@ -417,8 +467,24 @@ func (k *Kernel) sysReply(p *Process) abi.Errno {
 		}
 		return abi.OK
 	}
+	p.waitDue = int64(x[hart.A3])
 	k.wait(p, next)
 	return abi.OK
+}
+
+// answer gives the result of call i to its client: at once if that waits, and
+// then it returns the client, which is neither ready nor running yet.
+func (k *Kernel) answer(i uint32) *Process {
+	c := &k.calls[i]
+	client := &k.procs[c.client]
+	if client.thread == threadWaiting {
+		client.thread, client.waitDue = threadHanded, 0
+		k.deliverReply(client, i)
+		return client
+	}
+	c.state = callDone
+	k.pushCall(&client.events, i)
+	return nil
 }
 
 // acceptable checks the accept argument of WAIT and REPLY: the endpoint that
@@ -470,36 +536,24 @@ func (k *Kernel) sysWait(p *Process) abi.Errno {
 
 func (k *Kernel) sysSend(p *Process) abi.Errno {
 	x := &p.Frame.X
-	length := x[hart.A1]
-	if length > abi.MaxInline {
+	if x[hart.A1] > abi.MaxInline {
 		return abi.EMSGSIZE
 	}
-	n, errno := k.need(p, x[hart.A0], abi.KindEndpoint, abi.RightSend)
+	i, errno := k.request(p, true)
 	if errno != abi.OK {
 		return errno
-	}
-	if s := k.endpoints[n.obj].owner; s != 0 && k.procs[s].queued >= queuePerServer {
-		return abi.EAGAIN
-	}
-	i, errno := k.request(p, length, 0)
-	if errno != abi.OK {
-		return errno
-	}
-	c := &k.calls[i]
-	c.oneWay = true
-	c.client, c.deadline = 0, 0
-	k.procs[c.server].queued++
-	if s := k.submit(i, p); s != nil {
-		k.makeReady(s)
 	}
 	x[hart.A0] = 0
+	if s := k.submit(i); s != nil {
+		k.makeReady(s)
+	}
 	return abi.OK
 }
 
 func (k *Kernel) sysCancel(p *Process) abi.Errno {
 	cookie := p.Frame.X[hart.A2]
-	for i := p.outstanding; i != 0; i = k.calls[i].sibling {
-		if c := &k.calls[i]; c.cookie == cookie && c.state != callDone {
+	for i, end := callsOf(p); i < end; i++ {
+		if c := &k.calls[i]; c.cookie == cookie && (c.state == callQueued || c.state == callTaken) {
 			k.giveUp(i, abi.ECANCELED)
 			p.Frame.X[hart.A0] = 0
 			return abi.OK
@@ -508,38 +562,59 @@ func (k *Kernel) sysCancel(p *Process) abi.Errno {
 	return abi.ENOENT
 }
 
-// endOneWay frees a one-way message that has left its queue.
-func (k *Kernel) endOneWay(i uint32) {
-	c := &k.calls[i]
-	if c.cap != 0 {
-		k.let(c.cap)
-		c.cap = 0
-	}
-	k.procs[c.server].queued--
-	k.freeCall(i)
-}
-
 // giveUp ends call i for its client with errno while it is queued or taken.
 func (k *Kernel) giveUp(i uint32, errno abi.Errno) {
-	c := &k.calls[i]
-	if c.state == callQueued {
-		e := &k.endpoints[c.ep]
-		k.removeCall(&e.queue, i)
-		e.count--
-		if e.queue.head == 0 {
-			k.unlistEndpoint(&k.procs[e.owner], c.ep)
-		}
-	} else {
-		k.removeCall(&k.procs[c.server].taken, i)
-	}
+	k.withdraw(i)
 	k.finish(i, errno)
 }
 
-// finish ends call i, which is on no list but its client's, with an error.
+// withdraw takes call i, which is queued or taken, from its server, whom it
+// tells if it had taken it.
+func (k *Kernel) withdraw(i uint32) {
+	c := &k.calls[i]
+	s := &k.procs[c.server]
+	if c.state == callTaken {
+		s.numTaken--
+		k.tell(s, note{c.accept, replyRight(c, i)})
+		return
+	}
+	e := &k.endpoints[c.ep]
+	k.removeCall(&e.queue, i)
+	e.count--
+	if e.queue.head == 0 {
+		k.unlistEndpoint(s, c.ep)
+	}
+}
+
+// tell gives server s a cancellation. One that does not fit is dropped: the
+// server learns of it when it replies.
+func (k *Kernel) tell(s *Process, n note) {
+	if s.thread == threadWaiting {
+		s.thread, s.waitDue = threadHanded, 0
+		deliverNote(s, n)
+		k.makeReady(s)
+		return
+	}
+	if s.numNotes < notesPerServer {
+		s.notes[(s.firstNote+s.numNotes)%notesPerServer] = n
+		s.numNotes++
+	}
+}
+
+func deliverNote(s *Process, n note) {
+	x := &s.Frame.X
+	x[hart.A0], x[hart.A1], x[hart.A4] = abi.EventCancel, n.accept, n.right
+	x[hart.A2], x[hart.A3], x[hart.A5], x[hart.A6], x[hart.A7] = 0, 0, 0, 0, 0
+}
+
+// finish ends call i, which its server does not have any more, with an error.
 func (k *Kernel) finish(i uint32, errno abi.Errno) {
 	c := &k.calls[i]
 	if c.oneWay {
-		k.endOneWay(i)
+		if c.cap != 0 {
+			k.closeNode(c.cap) // it is the receiver's already
+		}
+		k.freeCall(i)
 		return
 	}
 	if c.cap != 0 {
@@ -547,121 +622,50 @@ func (k *Kernel) finish(i uint32, errno abi.Errno) {
 		c.cap = 0
 	}
 	c.status, c.length, c.moved = errno, 0, 0
-	client := &k.procs[c.client]
-	if client.thread == threadWaiting {
-		client.thread, client.waitDue = threadHanded, 0
-		k.deliverReply(client, i)
+	if client := k.answer(i); client != nil {
 		k.makeReady(client)
-		return
 	}
-	c.state = callDone
-	k.pushCall(&client.events, i)
 }
 
-// deliverReply writes the result of call i into the registers of its client p
-// and frees the record, unless its server must still hear of a cancellation.
+// deliverReply writes the result of call i into the registers of its client p.
 func (k *Kernel) deliverReply(p *Process, i uint32) {
 	c := &k.calls[i]
 	x := &p.Frame.X
-	x[hart.A0] = abi.EventReply
-	x[hart.A1] = c.cookie
-	x[hart.A2] = uint64(c.status)
+	x[hart.A0], x[hart.A1], x[hart.A2] = abi.EventReply, c.cookie, uint64(c.status)
 	x[hart.A3], x[hart.A4], x[hart.A7] = 0, 0, 0
-	x[hart.A5] = c.length
-	x[hart.A6] = c.moved
-	if c.status == abi.OK {
-		*(*[8]uint64)(x[hart.S2:]) = c.payload
+	x[hart.A5], x[hart.A6] = c.length, c.moved
+	if c.status == abi.OK && c.length <= abi.MaxInline {
+		c.givePayload(x)
 	}
-	k.removeOutstanding(p, i)
-	k.retire(i)
-}
-
-// retire frees the record of an ended call, after its server has been told if it
-// had taken the request and does not know yet.
-func (k *Kernel) retire(i uint32) {
-	c := &k.calls[i]
-	c.client = 0
-	if c.server == 0 || !c.told {
-		k.freeCall(i)
-		return
-	}
-	s := &k.procs[c.server]
-	if s.state != procLive || s.pid != c.serverPID {
-		k.freeCall(i)
-		return
-	}
-	if s.thread == threadWaiting {
-		s.thread, s.waitDue = threadHanded, 0
-		k.deliverNote(s, i)
-		k.makeReady(s)
-		return
-	}
-	if s.notes >= notesPerServer {
-		k.freeCall(i)
-		return
-	}
-	c.state = callNote
-	s.notes++
-	k.pushCall(&s.events, i)
-}
-
-// deliverNote tells server p that the caller of a request gave up.
-func (k *Kernel) deliverNote(p *Process, i uint32) {
-	c := &k.calls[i]
-	if c.state == callNote {
-		p.notes--
-	}
-	x := &p.Frame.X
-	x[hart.A0] = abi.EventCancel
-	x[hart.A1] = c.accept
-	x[hart.A2], x[hart.A3], x[hart.A5], x[hart.A6], x[hart.A7] = 0, 0, 0, 0, 0
-	x[hart.A4] = k.replyRight(i)
 	k.freeCall(i)
 }
 
-// dropOutstanding ends every call that p, which is ending, has made.
-func (k *Kernel) dropOutstanding(p *Process) {
-	for p.outstanding != 0 {
-		i := p.outstanding
+// dropCalls ends every call that p, which is ending, has made.
+func (k *Kernel) dropCalls(p *Process) {
+	for i, end := callsOf(p); i < end; i++ {
 		c := &k.calls[i]
 		switch c.state {
-		case callQueued:
-			e := &k.endpoints[c.ep]
-			k.removeCall(&e.queue, i)
-			e.count--
-			if e.queue.head == 0 {
-				k.unlistEndpoint(&k.procs[e.owner], c.ep)
-			}
-		case callTaken:
-			k.removeCall(&k.procs[c.server].taken, i)
+		case callFree:
+			continue
 		case callDone:
 			k.removeCall(&p.events, i)
+		default:
+			k.withdraw(i)
 		}
 		if c.cap != 0 {
 			k.let(c.cap)
 			c.cap = 0
 		}
-		k.removeOutstanding(p, i)
-		k.retire(i)
+		k.freeCall(i)
 	}
 }
 
 // dropTaken ends the requests that p, which is ending, was serving.
 func (k *Kernel) dropTaken(p *Process) {
-	for p.taken.head != 0 {
-		i := p.taken.head
-		k.removeCall(&p.taken, i)
-		k.calls[i].server = 0
-		k.finish(i, abi.ECLOSED)
+	for i := uint32(1); p.numTaken != 0; i++ {
+		if c := &k.calls[i]; c.state == callTaken && c.server == p.id {
+			p.numTaken--
+			k.finish(i, abi.ECLOSED)
+		}
 	}
-}
-
-// dropEvents frees the cancellations that p, which is ending, did not collect.
-func (k *Kernel) dropEvents(p *Process) {
-	for p.events.head != 0 {
-		i := p.events.head
-		k.removeCall(&p.events, i)
-		k.freeCall(i)
-	}
-	p.notes = 0
 }

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"math"
+
 	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/hart"
 )
@@ -14,6 +16,7 @@ type capNode struct {
 	rights abi.Rights
 	owner  uint32 // process
 	obj    uint32 // index in the table of its kind
+	gen    uint32 // of an endpoint or notification: if that has another, it is gone
 	badge  uint64
 
 	parent uint32
@@ -27,8 +30,8 @@ type capNode struct {
 // handle of a closed capability stays invalid.
 type capEntry struct {
 	node uint32
-	gen  uint32
 	next uint32 // free list: index + 1
+	gen  uint64
 }
 
 const (
@@ -36,8 +39,13 @@ const (
 	// is never used twice.
 	maxGen = 1<<30 - 1
 	// inTransit is set in the generation while a queued message carries the
-	// capability: its handle names nothing, but comes back if the message does.
-	inTransit = 1 << 31
+	// capability: its handle names nothing, but comes back if the message does. It
+	// lies above the bits that a handle has for the generation, so that no number
+	// names a capability in transit.
+	inTransit = 1 << 32
+	// maxObjectGen ends the use of an entry in the tables of endpoints and
+	// notifications.
+	maxObjectGen = math.MaxUint32
 )
 
 // initHandles makes the table of a new process empty.
@@ -56,7 +64,7 @@ func (p *Process) handleOf(slot uint32) abi.Handle {
 // lookup returns the capability that h names, 0 if there is none.
 func (k *Kernel) lookup(p *Process, h uint64) uint32 {
 	i := uint32(h) - 1
-	if i >= capsPerProcess || uint64(p.handle[i].gen) != h>>32 {
+	if i >= capsPerProcess || p.handle[i].gen != h>>32 {
 		return 0
 	}
 	return p.handle[i].node
@@ -91,6 +99,7 @@ func (k *Kernel) newCap(p *Process, kind abi.Kind, obj uint32, rights abi.Rights
 	k.freeCaps = n.next
 	*n = capNode{kind: kind, rights: rights, obj: obj, badge: badge, parent: parent}
 	if parent != 0 {
+		n.gen = k.caps[parent].gen
 		n.next = k.caps[parent].child
 		if n.next != 0 {
 			k.caps[n.next].prev = i
@@ -197,35 +206,37 @@ func (k *Kernel) closeNode(i uint32) {
 		}
 		c = next
 	}
-	kind, obj, rights := n.kind, n.obj, n.rights
+	was := *n
 	*n = capNode{next: k.freeCaps}
 	k.freeCaps = i
 	k.capsUsed--
-	k.release(kind, obj, rights)
+	k.release(&was)
 }
 
 // revoke removes everything derived from node i and returns how many
 // capabilities that were.
 func (k *Kernel) revoke(i uint32) uint64 {
 	count := uint64(0)
-	for k.caps[i].child != 0 {
-		leaf := k.caps[i].child
-		for k.caps[leaf].child != 0 {
-			leaf = k.caps[leaf].child
+	for at := i; ; {
+		for k.caps[at].child != 0 {
+			at = k.caps[at].child
 		}
+		if at == i {
+			return count
+		}
+		// Closing a derived capability closes no other one, so the parent is there.
+		leaf := at
+		at = k.caps[leaf].parent
 		k.closeNode(leaf)
 		count++
 	}
-	return count
 }
 
-// retain counts a capability to an object.
+// retain counts a capability to an object. Endpoints and notifications are not
+// counted: they end with their one receiving capability, and the generation tells
+// the others.
 func (k *Kernel) retain(kind abi.Kind, obj uint32) {
 	switch kind {
-	case abi.KindEndpoint:
-		k.endpoints[obj].refs++
-	case abi.KindNotification:
-		k.notifs[obj].refs++
 	case abi.KindVMO:
 		k.vmos[obj].refs++
 	case abi.KindProcess:
@@ -235,32 +246,30 @@ func (k *Kernel) retain(kind abi.Kind, obj uint32) {
 	}
 }
 
-// release uncounts a capability; the last one ends the object.
-func (k *Kernel) release(kind abi.Kind, obj uint32, rights abi.Rights) {
-	switch kind {
+// release uncounts the capability n, which is gone; the last one ends the object.
+func (k *Kernel) release(n *capNode) {
+	switch n.kind {
 	case abi.KindEndpoint:
-		if rights&abi.RightRecv != 0 && k.endpoints[obj].owner != 0 {
-			k.closeEndpoint(obj)
+		if n.rights&abi.RightRecv != 0 && k.endpoints[n.obj].gen == n.gen {
+			k.closeEndpoint(n.obj)
 		}
-		k.releaseEndpoint(obj)
 	case abi.KindNotification:
-		if rights&abi.RightWait != 0 && k.notifs[obj].owner != 0 {
-			k.dropNotification(obj)
+		if n.rights&abi.RightWait != 0 && k.notifs[n.obj].gen == n.gen {
+			k.closeNotification(n.obj)
 		}
-		k.releaseNotification(obj)
 	case abi.KindVMO:
-		k.vmos[obj].refs--
-		k.maybeFreeVMO(obj)
+		k.vmos[n.obj].refs--
+		k.maybeFreeVMO(n.obj)
 	case abi.KindProcess:
-		p := &k.procs[obj]
+		p := &k.procs[n.obj]
 		p.refs--
 		if p.refs == 0 && p.state == procZombie {
 			k.freeProcess(p)
 		}
 	case abi.KindTimer:
-		k.timers[obj].refs--
-		if k.timers[obj].refs == 0 {
-			k.freeTimer(obj)
+		k.timers[n.obj].refs--
+		if k.timers[n.obj].refs == 0 {
+			k.freeTimer(n.obj)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 // be reachable from exactly where it belongs.
 type checker struct {
 	*sim
-	onCall  [maxCalls + 1]uint8 // lists that a call is on, its client's aside
-	refs    struct {
+	onCall [maxCalls + 1]uint8 // lists that a call is on, its client's aside
+	refs   struct {
 		procs [maxProcesses + 1]uint32
 		vmos  [maxVMOs + 1]uint32
 		maps  [maxVMOs + 1]uint32

@@ -1,31 +1,40 @@
 package core
 
+import "math"
+
 // deadlines is a binary heap of when something is due: entry i is process i for
 // 1 <= i <= maxProcesses and timer i-maxProcesses beyond. Its keys are lower
 // bounds. Putting a deadline off does not touch the heap: the entry comes up too
 // early once and is set again, so that a thread that waits with ever later
 // deadlines costs a comparison each time.
 type deadlines struct {
-	heap [maxProcesses + maxTimers]uint32 // entries, earliest first
-	n    int
-	key  [maxProcesses + maxTimers + 1]int64
-	pos  [maxProcesses + maxTimers + 1]uint32 // index in heap + 1, 0 if absent
+	first int64                            // the earliest key, Never if there is none
+	heap  [maxProcesses + maxTimers]uint32 // entries, earliest first
+	n     int
+	key   [maxProcesses + maxTimers + 1]int64
+	pos   [maxProcesses + maxTimers + 1]uint32 // index in heap + 1, 0 if absent
 }
 
-// first returns the earliest key, 0 if there is none.
-func (d *deadlines) first() int64 {
-	if d.n == 0 {
-		return 0
+// Never is later than every deadline.
+const Never = math.MaxInt64
+
+// update keeps first true.
+func (d *deadlines) update() {
+	d.first = Never
+	if d.n != 0 {
+		d.first = d.key[d.heap[0]]
 	}
-	return d.key[d.heap[0]]
 }
 
-// arm makes entry id come up no later than at when.
+// arm makes entry id come up no later than at when. A time before power-on comes
+// from a process that made it up; it has passed like any other.
 func (d *deadlines) arm(id uint32, when int64) {
+	when = max(when, 1)
 	if at := d.pos[id]; at != 0 {
 		if when < d.key[id] {
 			d.key[id] = when
 			d.up(int(at - 1))
+			d.update()
 		}
 		return
 	}
@@ -34,6 +43,7 @@ func (d *deadlines) arm(id uint32, when int64) {
 	d.pos[id] = uint32(d.n + 1)
 	d.n++
 	d.up(d.n - 1)
+	d.update()
 }
 
 // drop removes entry id if it is there.
@@ -46,6 +56,7 @@ func (d *deadlines) drop(id uint32) {
 	d.pos[id] = 0
 	d.n--
 	if i == d.n {
+		d.update()
 		return
 	}
 	last := d.heap[d.n]
@@ -53,6 +64,7 @@ func (d *deadlines) drop(id uint32) {
 	d.pos[last] = uint32(i + 1)
 	d.up(i)
 	d.down(int(d.pos[last] - 1))
+	d.update()
 }
 
 func (d *deadlines) up(i int) {

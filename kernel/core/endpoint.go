@@ -5,6 +5,25 @@ import (
 	"nexus.internal/kernel/hart"
 )
 
+// endpoint is where requests arrive.
+type endpoint struct {
+	owner  uint32 // serving process, 0 if the entry is free
+	gen    uint32 // of the entry; capabilities with another name an endpoint that is gone
+	next   uint32 // endpoints of the owner, or free list
+	prev   uint32
+	ready  uint32 // next in the owner's list of armed endpoints with requests
+	onList bool
+
+	depth  uint32
+	count  uint32
+	maxLen uint64
+	queue  callList
+
+	armed  bool   // the next request is delivered
+	cookie uint64 // of the accept
+	buffer uint64 // receive buffer of the accept
+}
+
 func (k *Kernel) sysEndpointCreate(p *Process) abi.Errno {
 	x := &p.Frame.X
 	depth, maxLen := x[hart.A0], x[hart.A1]
@@ -17,20 +36,20 @@ func (k *Kernel) sysEndpointCreate(p *Process) abi.Errno {
 	i := k.freeEPs
 	e := &k.endpoints[i]
 	k.freeEPs = e.next
-	*e = endpoint{owner: p.id, depth: uint32(depth), maxLen: maxLen, next: p.endpoints}
+	*e = endpoint{gen: e.gen, owner: p.id, depth: uint32(depth), maxLen: maxLen, next: p.endpoints}
 	if p.endpoints != 0 {
 		k.endpoints[p.endpoints].prev = i
 	}
 	p.endpoints = i
 	p.numEPs++
 	c := k.newCap(p, abi.KindEndpoint, i, abi.RightSend|abi.RightRecv|abi.RightGrant, 0, 0)
+	k.caps[c].gen = e.gen
 	x[hart.A0] = k.handleFor(c)
 	return abi.OK
 }
 
-// closeEndpoint ends an endpoint for its server: queued requests end for their
-// callers with ECLOSED, and later ones are refused. The table entry stays until
-// no capability names it.
+// closeEndpoint ends an endpoint: queued requests end for their callers with
+// ECLOSED, and capabilities that still name it are of no use any more.
 func (k *Kernel) closeEndpoint(i uint32) {
 	e := &k.endpoints[i]
 	s := &k.procs[e.owner]
@@ -50,22 +69,11 @@ func (k *Kernel) closeEndpoint(i uint32) {
 		k.endpoints[e.next].prev = e.prev
 	}
 	s.numEPs--
-	e.owner, e.armed = 0, false
-	e.next, e.prev = 0, 0
-	if e.refs == 0 {
-		k.freeEndpoint(i)
+	e.owner, e.armed, e.prev = 0, false, 0
+	if e.gen == maxObjectGen {
+		return // this entry is used up
 	}
-}
-
-func (k *Kernel) releaseEndpoint(i uint32) {
-	e := &k.endpoints[i]
-	e.refs--
-	if e.refs == 0 && e.owner == 0 {
-		k.freeEndpoint(i)
-	}
-}
-
-func (k *Kernel) freeEndpoint(i uint32) {
-	k.endpoints[i].next = k.freeEPs
+	e.gen++
+	e.next = k.freeEPs
 	k.freeEPs = i
 }

@@ -24,12 +24,9 @@ type Config struct {
 	FP FloatingPoint
 }
 
-// FloatingPoint is the floating-point unit as the kernel uses it: its registers
-// belong to one thread at a time and move only when another thread needs them.
+// FloatingPoint moves the registers of the floating-point unit. They belong to one
+// thread at a time and move only when another thread needs them.
 type FloatingPoint interface {
-	Off()
-	Dirty() bool
-	Clean()
 	Save(*hart.FPState)
 	Load(*hart.FPState)
 }
@@ -46,43 +43,43 @@ type Kernel struct {
 	tickNS     uint64
 	drbg       drbg
 
-	cur      uint32 // running process, 0 when the hart is idle
+	cur      uint32   // running process, 0 when the hart is idle
+	running  *Process // the same, so that the hart loop need not look it up
 	ready    procList
 	sliceEnd int64  // when the running thread must make way if another is ready
 	fpOwner  uint32 // process whose registers are in the floating-point unit
-	fpOn     bool   // the unit is enabled: its owner is running
-	deadline deadlines
+	root     uint32 // process whose end ends the system
+	ended    bool
+	status   int64
 
-	procs     [maxProcesses + 1]Process
-	freeProcs uint32
-	lastPID   uint32
-	caps      [maxCaps + 1]capNode
-	freeCaps  uint32
-	endpoints [maxEndpoints + 1]endpoint
-	freeEPs   uint32
-	notifs    [maxNotifs + 1]notification
-	freeNotes uint32
-	timers    [maxTimers + 1]timer
-	freeTmrs  uint32
-	vmos      [maxVMOs + 1]vmo
-	freeVMOs  uint32
-	calls     [maxCalls + 1]call
-	freeCalls uint32
-
-	root      uint32 // process whose end ends the system
-	ended     bool
-	status    int64
 	switches  uint64
 	idleNS    int64
-	dropped   uint64 // replies to callers that were gone
+	dropped   uint64 // replies to callers that were gone, one-way messages that did not fit
 	live      uint64
 	capsUsed  uint64
 	callsUsed uint64
 
-	resolve [maxProcesses + 1]func(*sv39.Space, uint64, bool) bool
-	spec    abi.SpawnSpec
-	prog    elf.Program
-	scratch [abi.MaxBootData]byte // one user buffer at a time passes through here
+	freeProcs uint32
+	freeCaps  uint32
+	freeEPs   uint32
+	freeNotes uint32
+	freeTmrs  uint32
+	freeVMOs  uint32
+	lastPID   uint32
+
+	spec     abi.SpawnSpec
+	prog     elf.Program
+	deadline deadlines
+
+	procs     [maxProcesses + 1]Process
+	caps      [maxCaps + 1]capNode
+	endpoints [maxEndpoints + 1]endpoint
+	notifs    [maxNotifs + 1]notification
+	timers    [maxTimers + 1]timer
+	vmos      [maxVMOs + 1]vmo
+	calls     [maxCalls + 1]call
+	resolve   [maxProcesses + 1]func(*sv39.Space, uint64, bool) bool
+	scratch   [abi.MaxBootData]byte // one user buffer at a time passes through here
 }
 
 // New returns a kernel without processes. It allocates everything that the
@@ -93,6 +90,7 @@ func New(c Config) *Kernel {
 		tickNS: c.TickNS, fenceSpace: c.FenceSpace, fencePage: c.FencePage, fp: c.FP,
 		drbg: drbg{state: c.Seed},
 	}
+	k.deadline.first = Never
 	for i := uint32(maxProcesses); i > 0; i-- {
 		k.procs[i].next, k.freeProcs = k.freeProcs, i
 		p := &k.procs[i]
@@ -120,10 +118,7 @@ func New(c Config) *Kernel {
 	for i := uint32(maxVMOs); i > 0; i-- {
 		k.vmos[i].next, k.freeVMOs = k.freeVMOs, i
 	}
-	for i := uint32(maxCalls); i > 0; i-- {
-		k.calls[i].next, k.freeCalls = k.freeCalls, i
-		k.calls[i].gen = 1
-	}
+	k.initCalls()
 	return k
 }
 
@@ -132,19 +127,18 @@ func (k *Kernel) Current() *Process {
 	if k.cur == 0 {
 		return nil
 	}
-	return &k.procs[k.cur]
+	return k.running
 }
 
 // Ended reports whether the root process has ended, and with which status.
 func (k *Kernel) Ended() (status int64, ended bool) { return k.status, k.ended }
 
-// Alarm returns when the hart needs its timer interrupt, 0 for never.
+// Alarm returns when the hart needs its timer interrupt, [Never] if it does not.
 func (k *Kernel) Alarm() int64 {
-	due := k.deadline.first()
-	if k.ready.head != 0 && (due == 0 || k.sliceEnd < due) {
+	if k.ready.head != 0 && k.sliceEnd < k.deadline.first {
 		return k.sliceEnd
 	}
-	return due
+	return k.deadline.first
 }
 
 // Idled says that the hart waited for an interrupt for ns nanoseconds.

@@ -12,7 +12,7 @@ const (
 	vmosPerProcess      = 64
 	regionsPerProcess   = 64 // mappings of one address space
 
-	callsPerProcess = 32 // requests that a process may have outstanding, one-way messages included
+	callsPerProcess = 32 // calls that a process may have outstanding
 	queuePerServer  = 64 // one-way messages queued for one process
 	notesPerServer  = 32 // cancellations that a server has not collected; more are dropped
 
@@ -22,10 +22,10 @@ const (
 	maxEndpoints = maxProcesses * endpointsPerProcess
 	maxNotifs    = maxProcesses * notifsPerProcess
 	maxTimers    = maxProcesses * timersPerProcess
-	// A VMO outlives its creator while another process holds it, so the table
-	// is shared and creation can be refused.
-	maxVMOs  = maxProcesses * 16
-	maxCalls = maxProcesses * (callsPerProcess + queuePerServer + notesPerServer)
+	// A VMO outlives its creator while another process holds it, so there can be
+	// more than the quotas allow; each costs at least two frames of a budget.
+	maxVMOs  = maxProcesses * vmosPerProcess
+	maxCalls = maxProcesses * (callsPerProcess + queuePerServer)
 )
 
 // sliceNS is the time after which a running thread makes way for another that is

@@ -29,8 +29,7 @@ func (k *Kernel) removeReady(p *Process) {
 }
 
 // callList is a queue of calls, linked through their next and prev fields: the
-// queue of an endpoint, the requests that a server has taken, or the ended calls
-// that a process has not collected. A call is on at most one.
+// queue of an endpoint, or the ended calls that a process has not collected. A call is on at most one.
 type callList struct{ head, tail uint32 }
 
 func (k *Kernel) pushCall(l *callList, i uint32) {
@@ -57,31 +56,4 @@ func (k *Kernel) removeCall(l *callList, i uint32) {
 		l.tail = c.prev
 	}
 	c.next, c.prev = 0, 0
-}
-
-// The outstanding calls of a client have links of their own, because they are on
-// another list at the same time.
-
-func (k *Kernel) pushOutstanding(p *Process, i uint32) {
-	c := &k.calls[i]
-	c.sibling, c.sibPrev = p.outstanding, 0
-	if p.outstanding != 0 {
-		k.calls[p.outstanding].sibPrev = i
-	}
-	p.outstanding = i
-	p.numCalls++
-}
-
-func (k *Kernel) removeOutstanding(p *Process, i uint32) {
-	c := &k.calls[i]
-	if c.sibPrev != 0 {
-		k.calls[c.sibPrev].sibling = c.sibling
-	} else {
-		p.outstanding = c.sibling
-	}
-	if c.sibling != 0 {
-		k.calls[c.sibling].sibPrev = c.sibPrev
-	}
-	c.sibling, c.sibPrev = 0, 0
-	p.numCalls--
 }

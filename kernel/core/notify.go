@@ -7,8 +7,8 @@ import (
 
 // notification is a word of bits that wakes the process that receives them.
 type notification struct {
-	owner uint32 // receiving process, 0 once it is gone
-	refs  uint32 // capabilities, timers and watches that name it
+	gen   uint32 // tells it from earlier notifications in this table entry
+	owner uint32 // receiving process, 0 in a free entry
 	next  uint32 // notifications of the owner, or free list
 	prev  uint32
 	ready uint32 // next in the owner's list of notifications with bits
@@ -18,13 +18,16 @@ type notification struct {
 
 // timer sets bits of a notification once.
 type timer struct {
-	owner uint32 // process whose quota it counts against, 0 once that is gone
+	owner uint32 // process whose quota it counts against
 	refs  uint32
 	next  uint32 // free list
-	notif uint32
+	notif notifRef
 	due   int64 // 0: not armed
 	bits  uint64
 }
+
+// notifRef names a notification that may end before whoever refers to it.
+type notifRef struct{ i, gen uint32 }
 
 func (k *Kernel) sysNotificationCreate(p *Process) abi.Errno {
 	x := &p.Frame.X
@@ -34,42 +37,56 @@ func (k *Kernel) sysNotificationCreate(p *Process) abi.Errno {
 	i := k.freeNotes
 	n := &k.notifs[i]
 	k.freeNotes = n.next
-	*n = notification{owner: p.id, key: x[hart.A0], next: p.notifs}
+	*n = notification{gen: n.gen, owner: p.id, key: x[hart.A0], next: p.notifs}
 	if p.notifs != 0 {
 		k.notifs[p.notifs].prev = i
 	}
 	p.notifs = i
 	p.numNotifs++
 	c := k.newCap(p, abi.KindNotification, i, abi.RightSignal|abi.RightWait|abi.RightGrant, 0, 0)
+	k.caps[c].gen = n.gen
 	x[hart.A0] = k.handleFor(c)
 	return abi.OK
 }
 
+// signalable returns the notification that h names if p may signal it.
+func (k *Kernel) signalable(p *Process, h uint64) (notifRef, abi.Errno) {
+	n, errno := k.need(p, h, abi.KindNotification, abi.RightSignal)
+	if errno != abi.OK {
+		return notifRef{}, errno
+	}
+	if k.notifs[n.obj].gen != n.gen {
+		return notifRef{}, abi.ECLOSED
+	}
+	return notifRef{n.obj, n.gen}, abi.OK
+}
+
 func (k *Kernel) sysNotify(p *Process) abi.Errno {
 	x := &p.Frame.X
-	n, errno := k.need(p, x[hart.A0], abi.KindNotification, abi.RightSignal)
+	n, errno := k.signalable(p, x[hart.A0])
 	if errno != abi.OK {
 		return errno
 	}
-	if k.notifs[n.obj].owner == 0 {
-		return abi.ECLOSED
-	}
-	obj, bits := n.obj, x[hart.A1]
 	x[hart.A0] = 0
-	k.signal(obj, bits)
+	k.signal(n, x[hart.A1])
 	return abi.OK
 }
 
-// signal sets bits of notification i and wakes its receiver if that waits.
-func (k *Kernel) signal(i uint32, bits uint64) {
-	n := &k.notifs[i]
-	if n.owner == 0 || bits == 0 {
+// signal sets bits of a notification, if it still exists, and wakes its receiver
+// if that waits.
+func (k *Kernel) signal(r notifRef, bits uint64) {
+	n := &k.notifs[r.i]
+	if n.gen != r.gen || bits == 0 {
 		return
 	}
 	p := &k.procs[n.owner]
 	if n.bits == 0 {
-		n.ready = p.notifReady
-		p.notifReady = i
+		// Behind those that are ready already, so that none of them starves.
+		at := &p.notifReady
+		for *at != 0 {
+			at = &k.notifs[*at].ready
+		}
+		*at, n.ready = r.i, 0
 	}
 	n.bits |= bits
 	if p.thread == threadWaiting {
@@ -91,9 +108,9 @@ func (k *Kernel) deliverBits(p *Process) {
 	n.bits = 0
 }
 
-// dropNotification takes notification i from its receiver, who is ending or has
-// closed its capability.
-func (k *Kernel) dropNotification(i uint32) {
+// closeNotification ends notification i, whose receiver closes its capability or
+// is ending.
+func (k *Kernel) closeNotification(i uint32) {
 	n := &k.notifs[i]
 	p := &k.procs[n.owner]
 	if n.bits != 0 {
@@ -112,28 +129,18 @@ func (k *Kernel) dropNotification(i uint32) {
 		k.notifs[n.next].prev = n.prev
 	}
 	p.numNotifs--
-	n.owner, n.bits, n.next, n.prev = 0, 0, 0, 0
-	if n.refs == 0 {
-		k.freeNotification(i)
+	n.owner, n.bits, n.prev = 0, 0, 0
+	if n.gen == maxObjectGen {
+		return // this entry is used up
 	}
-}
-
-func (k *Kernel) releaseNotification(i uint32) {
-	n := &k.notifs[i]
-	n.refs--
-	if n.refs == 0 && n.owner == 0 {
-		k.freeNotification(i)
-	}
-}
-
-func (k *Kernel) freeNotification(i uint32) {
-	k.notifs[i].next = k.freeNotes
+	n.gen++
+	n.next = k.freeNotes
 	k.freeNotes = i
 }
 
 func (k *Kernel) sysTimerCreate(p *Process) abi.Errno {
 	x := &p.Frame.X
-	n, errno := k.need(p, x[hart.A0], abi.KindNotification, abi.RightSignal)
+	n, errno := k.signalable(p, x[hart.A0])
 	if errno != abi.OK {
 		return errno
 	}
@@ -146,8 +153,7 @@ func (k *Kernel) sysTimerCreate(p *Process) abi.Errno {
 	i := k.freeTmrs
 	t := &k.timers[i]
 	k.freeTmrs = t.next
-	*t = timer{owner: p.id, notif: n.obj, bits: x[hart.A1]}
-	k.notifs[n.obj].refs++
+	*t = timer{owner: p.id, notif: n, bits: x[hart.A1]}
 	p.numTimers++
 	c := k.newCap(p, abi.KindTimer, i, abi.RightManage, 0, 0)
 	x[hart.A0] = k.handleFor(c)
@@ -183,7 +189,6 @@ func (k *Kernel) freeTimer(i uint32) {
 	t := &k.timers[i]
 	k.deadline.drop(maxProcesses + i)
 	k.procs[t.owner].numTimers--
-	k.releaseNotification(t.notif)
 	*t = timer{next: k.freeTmrs}
 	k.freeTmrs = i
 }

@@ -24,52 +24,49 @@ const (
 )
 
 // Process is an address space with one thread, a table of capabilities and an
-// event queue.
+// event queue. What a call and its reply touch comes first, where an instruction
+// reaches it by its offset.
 type Process struct {
-	Frame   hart.Frame   // first, so that the trap path's pointer is also the process's
-	fpu     hart.FPState // floating-point registers, unless the unit holds newer ones
-	fpDirty bool         // it does
+	Frame hart.Frame // first, so that the trap path's pointer is also the process's
 
 	id     uint32
 	state  uint8
 	thread uint8
-	next   uint32 // ready queue or free list
-	prev   uint32
-
+	satp   uint64 // value of the CSR
 	pid    uint64
 	sid    uint64
-	name   [abi.MaxName]byte
-	nameN  int
-	space  sv39.Space
-	acct   mem.Account
-	asid   uint64
-	handle [capsPerProcess]capEntry
-	freeH  uint32 // first free entry + 1
-	refs   uint32 // capabilities that name this process
 
-	regions    [regionsPerProcess]region
-	numRegions int
-
-	// Events: ended calls and cancellations in events; notifications with bits
-	// and armed endpoints with requests in lists of their own.
+	// Events, in four kinds: ended calls, cancellations, notifications with bits,
+	// armed endpoints with requests.
 	events     callList
+	numNotes   uint32
 	notifReady uint32
 	epReady    uint32
 	preferEPs  bool // the next event comes from an endpoint if there is one
 
-	waitDue     int64 // deadline of the wait, 0 for none
-	outstanding uint32
-	callDue     int64 // no outstanding call is due earlier; 0 for none
-	numCalls    uint32
-	taken       callList // requests being served
-	notes       uint32   // cancellations in events
-	queued      uint32   // one-way messages queued for this process
-	endpoints   uint32   // first endpoint served
-	notifs      uint32   // first notification received
-	numEPs      uint32
-	numNotifs   uint32
-	numTimers   uint32
-	numVMOs     uint32
+	waitDue   int64  // deadline of the wait, 0 for none
+	callDue   int64  // no outstanding call is due earlier; 0 for none
+	freeCalls uint32 // records for calls of this process
+	freeSends uint32 // records for one-way messages to it
+	numTaken  uint32 // requests being served
+
+	next uint32 // ready queue or free list
+	prev uint32
+
+	acct  mem.Account
+	space sv39.Space
+	asid  uint64
+
+	freeH      uint32 // first free entry of handle + 1
+	refs       uint32 // capabilities that name this process
+	numRegions int
+	endpoints  uint32 // first endpoint served
+	notifs     uint32 // first notification received
+	numEPs     uint32
+	numNotifs  uint32
+	numTimers  uint32
+	numVMOs    uint32
+	firstNote  uint32
 
 	handler uint64 // where a fault is delivered, 0 if nowhere
 	inFault bool
@@ -78,14 +75,23 @@ type Process struct {
 	faultCause uint64
 	faultPC    uint64
 	faultAddr  uint64
-	watcher    uint32 // notification told of the end
+	watcher    notifRef // told of the end
 	watchBits  uint64
+
+	name    [abi.MaxName]byte
+	nameN   int
+	handle  [capsPerProcess]capEntry
+	fpu     hart.FPState // floating-point registers, unless the unit holds newer ones
+	notes   [notesPerServer]note
+	regions [regionsPerProcess]region
 }
 
 // SATP returns the value of the satp CSR for the process.
-func (p *Process) SATP() uint64 {
-	return 8<<60 | p.asid<<44 | uint64(p.space.Root)>>12
-}
+func (p *Process) SATP() uint64 { return p.satp }
+
+// setSATP computes it for a new address space (privileged specification,
+// "Supervisor Address Translation and Protection Register").
+func (p *Process) setSATP() { p.satp = 8<<60 | p.asid<<44 | uint64(p.space.Root)>>12 }
 
 // Name returns the service name.
 func (p *Process) Name() string { return string(p.name[:p.nameN]) }
@@ -104,37 +110,24 @@ func (k *Kernel) makeReady(p *Process) {
 // already: waiting, ready, or gone.
 func (k *Kernel) switchTo(p *Process) {
 	p.thread = threadRunning
-	k.cur = p.id
+	k.cur, k.running = p.id, p
 	k.switches++
-	if k.fpOwner != 0 {
-		k.fpSwitch(p)
-	}
 }
 
-// fpSwitch enables the floating-point unit if its registers are p's and disables
-// it otherwise. They stay in the unit until another thread needs it.
-func (k *Kernel) fpSwitch(p *Process) {
-	if k.fpOn && k.fp.Dirty() {
-		k.procs[k.fpOwner].fpDirty = true
-	}
-	if on := p.id == k.fpOwner; on {
-		k.fp.Clean()
-		k.fpOn = true
-	} else if k.fpOn {
-		k.fp.Off()
-		k.fpOn = false
-	}
-}
-
-// fpTake gives the unit to p, the running thread.
+// fpTake gives the floating-point unit to p, the running thread. The unit is on
+// for the thread that owns it and off for all others, by the status in their
+// frames, so that it costs nothing to switch between threads.
 func (k *Kernel) fpTake(p *Process) {
-	if o := k.fpOwner; o != 0 && k.procs[o].fpDirty {
-		k.fp.Clean() // enables it, so that its registers can be read
-		k.fp.Save(&k.procs[o].fpu)
-		k.procs[o].fpDirty = false
+	if o := k.fpOwner; o != 0 {
+		q := &k.procs[o]
+		if q.Frame.FPDirty() {
+			k.fp.Save(&q.fpu)
+		}
+		q.Frame.FPOff()
 	}
 	k.fp.Load(&p.fpu)
-	k.fpOwner, k.fpOn = p.id, true
+	p.Frame.FPClean()
+	k.fpOwner = p.id
 }
 
 // pick takes the next thread from the ready queue, or leaves the hart idle.
@@ -191,17 +184,15 @@ func (k *Kernel) Tick() {
 func (k *Kernel) processDue(p *Process, now int64) {
 	if p.callDue != 0 && p.callDue <= now {
 		p.callDue = 0
-		for i := p.outstanding; i != 0; {
+		for i, end := callsOf(p); i < end; i++ {
 			c := &k.calls[i]
-			next := c.sibling
 			switch {
-			case c.deadline == 0 || c.state == callDone:
+			case c.deadline == 0 || c.state != callQueued && c.state != callTaken:
 			case c.deadline <= now:
 				k.giveUp(i, abi.ETIMEDOUT)
 			case p.callDue == 0 || c.deadline < p.callDue:
 				p.callDue = c.deadline
 			}
-			i = next
 		}
 	}
 	if p.thread == threadWaiting && p.waitDue != 0 && p.waitDue <= now {
@@ -233,12 +224,8 @@ func (k *Kernel) end(p *Process, status int64) {
 	}
 	p.exit = status
 	k.teardown(p)
-	if p.watcher != 0 {
-		n := p.watcher
-		p.watcher = 0
-		k.signal(n, p.watchBits)
-		k.releaseNotification(n)
-	}
+	k.signal(p.watcher, p.watchBits)
+	p.watchBits = 0
 	if p.id == k.root {
 		k.ended, k.status = true, status
 	}
@@ -253,28 +240,21 @@ func (k *Kernel) end(p *Process, status int64) {
 // teardown returns everything that p has, whose thread is in no queue.
 func (k *Kernel) teardown(p *Process) {
 	p.state, p.thread = procZombie, threadGone
+	p.refs++ // it may hold the last capability that names itself
 	k.live--
 	k.deadline.drop(p.id)
 	if k.fpOwner == p.id {
 		k.fpOwner = 0
-		if k.fpOn {
-			k.fp.Off()
-			k.fpOn = false
-		}
 	}
 	for p.endpoints != 0 {
 		k.closeEndpoint(p.endpoints)
 	}
-	k.dropOutstanding(p)
+	k.dropCalls(p)
 	k.dropTaken(p)
-	k.dropEvents(p)
 	for h := range p.handle {
 		if p.handle[h].node != 0 {
 			k.closeNode(p.handle[h].node)
 		}
-	}
-	for p.notifs != 0 {
-		k.dropNotification(p.notifs)
 	}
 	for i := range p.regions[:p.numRegions] {
 		k.dropRegion(&p.regions[i])
@@ -285,6 +265,7 @@ func (k *Kernel) teardown(p *Process) {
 	}
 	k.pool.Close(&p.acct)
 	k.fenceSpace(p.asid)
+	p.refs--
 }
 
 // freeProcess returns the table entry of an ended process.

@@ -84,6 +84,9 @@ func (k *Kernel) touch(p *Process, va uint64, need sv39.Perm) int {
 		return touched(p.space.Map(k.pool, va, pa, r.perm))
 	}
 	if pa, ok = k.pool.Take(&p.acct); !ok {
+		if p.space.Lookup(va) != 0 {
+			return touchOK // nothing to pay: the hart knew an old translation
+		}
 		return touchNoMem
 	}
 	if r.kind == regionZero || va >= r.fileEnd {

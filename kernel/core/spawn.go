@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"math"
 
 	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/elf"
@@ -96,6 +97,10 @@ func (k *Kernel) sysSpawn(p *Process) abi.Errno {
 			return errno
 		}
 		if i+1 == s.Console {
+			if k.caps[d].kind != abi.KindConsole {
+				k.abandon(c)
+				return abi.EKIND
+			}
 			console = k.handleFor(d)
 		}
 	}
@@ -129,10 +134,10 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 	if err := k.prog.Load(pr.size, readAt); err != nil {
 		return nil, elf.Errno(err)
 	}
-	if pr.frames < minFrames || pr.frames > (abi.HeapEnd-abi.HeapBase)/abi.PageSize {
+	if pr.frames < minFrames || pr.frames > maxBudget {
 		return nil, abi.EINVAL
 	}
-	if k.freeProcs == 0 {
+	if k.freeProcs == 0 || k.lastPID == math.MaxUint32 { // a pid is never used twice
 		return nil, abi.ENOSPC
 	}
 	p := &k.procs[k.freeProcs]
@@ -148,6 +153,7 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 	var errno abi.Errno
 	if p.space, errno = sv39.NewSpace(k.pool, &p.acct, k.kernelRoot); errno == abi.OK {
 		p.space.Resolve = k.resolve[p.id]
+		p.setSATP()
 		errno = k.populate(p, pr)
 	}
 	if errno != abi.OK {
@@ -159,21 +165,20 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 
 // reset clears what the last process in this table entry left.
 func (p *Process) reset() {
-	p.Frame = hart.Frame{Full: 1}
+	p.Frame = hart.NewFrame()
 	p.fpu = hart.FPState{}
-	p.fpDirty = false
 	p.state, p.thread = procLive, threadHanded
 	p.next, p.prev = 0, 0
 	p.initHandles()
-	p.events, p.taken = callList{}, callList{}
+	p.events = callList{}
 	p.notifReady, p.epReady, p.preferEPs = 0, 0, false
 	p.waitDue, p.callDue = 0, 0
-	p.outstanding, p.numCalls, p.notes, p.queued = 0, 0, 0, 0
+	p.firstNote, p.numNotes, p.numTaken = 0, 0, 0
 	p.endpoints, p.notifs = 0, 0
 	p.numEPs, p.numNotifs, p.numTimers, p.numVMOs = 0, 0, 0, 0
 	p.handler, p.inFault = 0, false
 	p.exit, p.faultCause, p.faultPC, p.faultAddr = 0, 0, 0, 0
-	p.watcher, p.watchBits = 0, 0
+	p.watcher, p.watchBits = notifRef{}, 0
 }
 
 // abandon undoes create.
@@ -236,6 +241,9 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 // heapSlack is how much larger, in bytes, the heap's range of addresses is than
 // the budget: a runtime spreads sparse tables and arenas over it.
 const heapSlack = 32 << 20
+
+// maxBudget is what a process can have a heap for, in frames.
+const maxBudget = (abi.HeapEnd - abi.HeapBase - heapSlack) / abi.PageSize
 
 func pageUp(n uint64) uint64 { return (n + abi.PageSize - 1) &^ (abi.PageSize - 1) }
 
@@ -316,7 +324,7 @@ func (k *Kernel) sysProcessWatch(p *Process) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	t, errno := k.need(p, x[hart.A1], abi.KindNotification, abi.RightSignal)
+	t, errno := k.signalable(p, x[hart.A1])
 	if errno != abi.OK {
 		return errno
 	}
@@ -324,15 +332,14 @@ func (k *Kernel) sysProcessWatch(p *Process) abi.Errno {
 	if bits == 0 {
 		return abi.EINVAL
 	}
-	if q.watcher != 0 {
+	if q.watchBits != 0 && k.notifs[q.watcher.i].gen == q.watcher.gen {
 		return abi.EBUSY
 	}
 	x[hart.A0] = 0
 	if q.state != procLive {
-		k.signal(t.obj, bits)
+		k.signal(t, bits)
 		return abi.OK
 	}
-	q.watcher, q.watchBits = t.obj, bits
-	k.notifs[t.obj].refs++
+	q.watcher, q.watchBits = t, bits
 	return abi.OK
 }

@@ -10,6 +10,26 @@ import (
 
 // Trap handles the trap that ended the last run of p, the current process.
 func (k *Kernel) Trap(p *Process) {
+	if p.Frame.Cause == hart.CauseEcallU {
+		switch p.Frame.X[hart.A7] {
+		case abi.SysCall:
+			if k.callDirect(p) {
+				return
+			}
+		case abi.SysReply:
+			if k.replyDirect(p) {
+				return
+			}
+		case abi.SysNop:
+			p.Frame.X[hart.A0] = 0
+			return
+		}
+	}
+	k.trap(p)
+}
+
+// trap is Trap for everything that is not the shortest of paths.
+func (k *Kernel) trap(p *Process) {
 	switch p.Frame.Cause {
 	case hart.CauseEcallU:
 		if errno := k.syscall(p); errno != abi.OK {
@@ -91,8 +111,6 @@ func (k *Kernel) syscall(p *Process) abi.Errno {
 		return k.sysReply(p)
 	case abi.SysWait:
 		return k.sysWait(p)
-	case abi.SysNop:
-		x[hart.A0] = 0
 	case abi.SysExit:
 		k.end(p, int64(x[hart.A0]))
 	case abi.SysYield:

@@ -37,10 +37,40 @@ type Frame struct {
 	// trap saves all.
 	Full uint64
 
+	// Status is sstatus: whether the floating-point unit is off, and whether its
+	// registers changed.
+	Status uint64
+
 	// The kernel's own registers while the thread runs: SP, RA and g. Go on
 	// riscv64 keeps nothing else across a call.
 	ksp, kra, kg uint64
 }
+
+// Values of the field FS of sstatus (privileged specification, "Extension Context
+// Status in sstatus Register").
+const (
+	fsMask  = 3 << 13
+	fsClean = 2 << 13
+	fsDirty = 3 << 13
+)
+
+// statusUser is sstatus for U-mode: SRET enables interrupts (SPIE) and goes to
+// U-mode (SPP zero); the floating-point unit is off.
+const statusUser = 1 << 5
+
+// NewFrame returns a frame with all registers zero and the floating-point unit
+// off.
+func NewFrame() Frame { return Frame{Full: 1, Status: statusUser} }
+
+// FPDirty reports whether the thread changed floating-point registers since they
+// were loaded.
+func (f *Frame) FPDirty() bool { return f.Status&fsMask == fsDirty }
+
+// FPOff makes the next floating-point instruction of the thread trap.
+func (f *Frame) FPOff() { f.Status &^= fsMask }
+
+// FPClean lets the thread use the floating-point registers as they are.
+func (f *Frame) FPClean() { f.Status = f.Status&^fsMask | fsClean }
 
 // FPState is the floating-point state of a thread: f0 to f31 and fcsr.
 type FPState struct {

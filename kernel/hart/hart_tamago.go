@@ -34,20 +34,19 @@ func Time() uint64
 // SetTimeCompare writes stimecmp (Sstc extension).
 func SetTimeCompare(t uint64)
 
-// Floating-point unit. FPOff makes the next floating-point instruction in
-// U-mode trap; FPDirty reports whether the registers changed since FPLoad.
+// FPOff turns the floating-point unit off for the kernel, so that an instruction
+// which would change a thread's registers faults.
 func FPOff()
-func FPDirty() bool
 
-// FPSave stores the registers in s and marks them clean.
+// FPOn turns it on for the kernel, when no thread will run any more.
+func FPOn()
+
+// FPSave stores the registers in s. The unit is off for the kernel afterwards.
 //
 //go:noescape
 func FPSave(s *FPState)
 
-// FPLoad enables the unit, loads s and marks the registers clean.
+// FPLoad loads the registers from s. The unit is off for the kernel afterwards.
 //
 //go:noescape
 func FPLoad(s *FPState)
-
-// FPClean enables the unit with the registers as they are, marked clean.
-func FPClean()

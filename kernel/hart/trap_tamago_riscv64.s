@@ -4,9 +4,7 @@
 #include "go_asm.h"
 
 // sstatus bits (privileged specification, "Supervisor Status Register")
-#define SSTATUS_SPP   (1<<8)
 #define SSTATUS_FS    (3<<13)
-#define SSTATUS_FS_CLEAN (2<<13)
 // sie bit: supervisor timer interrupt
 #define SIE_STIE      (1<<5)
 
@@ -21,8 +19,6 @@ TEXT ·Init(SB),NOSPLIT|NOFRAME,$0
 	MOV	$·trap(SB), X5
 	CSRRW	X5, STVEC, X0
 	CSRRW	X0, SSCRATCH, X0
-	MOV	$SSTATUS_SPP, X5
-	CSRRC	X5, SSTATUS, X0
 	MOV	$SIE_STIE, X5
 	CSRRS	X5, SIE, X0
 	RET
@@ -39,6 +35,8 @@ TEXT ·Enter(SB),NOSPLIT|NOFRAME,$0-8
 	CSRRW	X10, SSCRATCH, X0
 	MOV	R(0)(X10), X5
 	CSRRW	X5, SEPC, X0
+	MOV	Frame_Status(X10), X5
+	CSRRW	X5, SSTATUS, X0
 	MOV	Frame_Full(X10), X6
 	MOV	R(1)(X10), X1
 	MOV	R(2)(X10), X2
@@ -116,6 +114,9 @@ TEXT ·trap(SB),NOSPLIT|NOFRAME,$0
 	MOV	g, R(27)(X10)
 	CSRRW	X0, SSCRATCH, X11	// a0 of the thread; zero marks the kernel
 	MOV	X11, R(10)(X10)
+	MOV	$SSTATUS_FS, X11
+	CSRRC	X11, SSTATUS, X12	// the unit is off for the kernel
+	MOV	X12, Frame_Status(X10)
 	CSRRS	X0, SCAUSE, X11
 	CSRRS	X0, SEPC, X12
 	MOV	$8, X13
@@ -210,27 +211,17 @@ TEXT ·FPOff(SB),NOSPLIT|NOFRAME,$0
 	CSRRC	X5, SSTATUS, X0
 	RET
 
-// func FPClean()
-TEXT ·FPClean(SB),NOSPLIT|NOFRAME,$0
+// func FPOn()
+TEXT ·FPOn(SB),NOSPLIT|NOFRAME,$0
 	MOV	$SSTATUS_FS, X5
-	CSRRC	X5, SSTATUS, X0
-	MOV	$SSTATUS_FS_CLEAN, X5
 	CSRRS	X5, SSTATUS, X0
-	RET
-
-// func FPDirty() bool
-TEXT ·FPDirty(SB),NOSPLIT|NOFRAME,$0-1
-	CSRRS	X0, SSTATUS, X5
-	SRL	$13, X5
-	AND	$3, X5
-	ADD	$-3, X5
-	SEQZ	X5, X5
-	MOVB	X5, ret+0(FP)
 	RET
 
 // func FPSave(s *FPState)
 TEXT ·FPSave(SB),NOSPLIT|NOFRAME,$0-8
 	MOV	s+0(FP), X10
+	MOV	$SSTATUS_FS, X5
+	CSRRS	X5, SSTATUS, X0
 	MOVD	F0, (FPState_F+0)(X10)
 	MOVD	F1, (FPState_F+8)(X10)
 	MOVD	F2, (FPState_F+16)(X10)
@@ -265,7 +256,7 @@ TEXT ·FPSave(SB),NOSPLIT|NOFRAME,$0-8
 	MOVD	F31, (FPState_F+248)(X10)
 	WORD	$0x003022f3		// frcsr x5
 	MOV	X5, FPState_FCSR(X10)
-	JMP	·FPClean(SB)
+	JMP	·FPOff(SB)
 
 // func FPLoad(s *FPState)
 TEXT ·FPLoad(SB),NOSPLIT|NOFRAME,$0-8
@@ -306,4 +297,4 @@ TEXT ·FPLoad(SB),NOSPLIT|NOFRAME,$0-8
 	MOVD	(FPState_F+248)(X10), F31
 	MOV	FPState_FCSR(X10), X5
 	WORD	$0x00329073		// fscsr x5
-	JMP	·FPClean(SB)
+	JMP	·FPOff(SB)

@@ -61,20 +61,31 @@ func CopyAcross(dst *Space, dstVA uint64, src *Space, srcVA uint64, n int) bool 
 	if n < 0 || !UserRange(dstVA, uint64(n)) || !UserRange(srcVA, uint64(n)) {
 		return false
 	}
-	for n > 0 {
-		from, ok := src.translate(srcVA, needRead)
-		if !ok {
-			return false
+	// Each side is translated once a page, however the other lies.
+	var from, to mem.PA
+	var ok bool
+	for srcLeft, dstLeft := 0, 0; n > 0; {
+		if srcLeft == 0 {
+			if from, ok = src.translate(srcVA, needRead); !ok {
+				return false
+			}
+			srcLeft = toPageEnd(srcVA)
 		}
-		to, ok := dst.translate(dstVA, needWrite)
-		if !ok {
-			return false
+		if dstLeft == 0 {
+			if to, ok = dst.translate(dstVA, needWrite); !ok {
+				return false
+			}
+			dstLeft = toPageEnd(dstVA)
 		}
-		k := min(n, toPageEnd(srcVA), toPageEnd(dstVA))
+		k := min(n, srcLeft, dstLeft)
 		mem.Copy(to, from, k)
+		n -= k
+		srcLeft -= k
+		dstLeft -= k
 		srcVA += uint64(k)
 		dstVA += uint64(k)
-		n -= k
+		from += mem.PA(k)
+		to += mem.PA(k)
 	}
 	return true
 }
