@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// errFormat is the reason for which a mutant's file is refused.
+var errFormat = errors.New("not a mutant")
+
+// mutant is a fault to plant.
+type mutant struct {
+	name  string
+	what  string
+	files []string // that the patch changes, from the root of the tree
+	path  string   // of the patch
+	check check
+}
+
+// check is what must see a mutant: a test of a package, or a marker.
+type check struct {
+	pkg, test string
+	marker    string
+}
+
+var changed = regexp.MustCompile(`(?m)^\+\+\+ b/(\S+)$`)
+
+// readMutants reads all mutants of a folder.
+func readMutants(dir string) ([]*mutant, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.patch"))
+	if err != nil {
+		return nil, err
+	}
+	var out []*mutant
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		m, err := parseMutant(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f, err)
+		}
+		m.name = strings.TrimSuffix(filepath.Base(f), ".patch")
+		if m.path, err = filepath.Abs(f); err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// parseMutant reads the head of a patch.
+func parseMutant(text string) (*mutant, error) {
+	head, body, ok := strings.Cut(text, "\n--- a/")
+	if !ok {
+		return nil, fmt.Errorf("%w: no patch in it", errFormat)
+	}
+	m := &mutant{}
+	checks := 0
+	for line := range strings.Lines(head) {
+		line = strings.TrimSpace(line)
+		what, ok := strings.CutPrefix(line, "Check: ")
+		if !ok {
+			m.what = strings.TrimSpace(m.what + " " + line)
+			continue
+		}
+		checks++
+		kind, arg, _ := strings.Cut(what, " ")
+		switch f := strings.Fields(arg); {
+		case kind == "host" && len(f) == 2 && strings.HasPrefix(f[0], "./") && !strings.HasPrefix(f[1], "-"):
+			m.check = check{pkg: f[0], test: f[1]}
+		case kind == "ladder" && arg != "":
+			m.check = check{marker: arg}
+		default:
+			return nil, fmt.Errorf("%w: check %q: want host ./package Test, or ladder marker", errFormat, what)
+		}
+	}
+	for _, f := range changed.FindAllStringSubmatch("\n--- a/"+body, -1) {
+		m.files = append(m.files, f[1])
+		if strings.HasPrefix(f[1], "runtime-patches/") {
+			return nil, fmt.Errorf("%w: %s: the toolchain is shared by all mutants", errFormat, f[1])
+		}
+	}
+	if m.what == "" || checks != 1 || len(m.files) == 0 {
+		return nil, fmt.Errorf("%w: it needs a sentence, one check and a patch", errFormat)
+	}
+	return m, nil
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"nexus.internal/test/qemu"
+)
+
+const patch = `The loader accepts pages that are writable and executable.
+Check: host ./kernel/elf TestRejectWX
+--- a/kernel/elf/elf.go
++++ b/kernel/elf/elf.go
+@@ -1 +1 @@
+-a
++b
+`
+
+func TestParseMutant(t *testing.T) {
+	m, err := parseMutant(patch)
+	if err != nil || m.what != "The loader accepts pages that are writable and executable." ||
+		m.check != (check{pkg: "./kernel/elf", test: "TestRejectWX"}) || !slices.Equal(m.files, []string{"kernel/elf/elf.go"}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	m, err = parseMutant(strings.Replace(patch, "host ./kernel/elf TestRejectWX", "ladder SELFTEST: a b ok", 1))
+	if err != nil || m.check.marker != "SELFTEST: a b ok" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, change := range [][2]string{
+		{"Check: host", "Check: guess"},
+		{"Check: host ./kernel/elf TestRejectWX\n", ""},
+		{"Check:", "Check: ladder x\nCheck:"},
+		{"The loader accepts pages that are writable and executable.\n", ""},
+		{"--- a/", "--- b/"},
+		{"+++ b/kernel/elf/elf.go", ""},
+		{"b/kernel/elf", "b/runtime-patches/files"},
+		{"TestRejectWX", ""},
+		{"TestRejectWX", "-exec=rm"},
+	} {
+		if _, err := parseMutant(strings.Replace(patch, change[0], change[1], 1)); !errors.Is(err, errFormat) {
+			t.Errorf("%q: %v", change, err)
+		}
+	}
+}
+
+func TestFailedTest(t *testing.T) {
+	for _, tt := range []struct {
+		out  string
+		want bool
+	}{
+		{"--- FAIL: TestA (0.00s)\n    a_test.go:3: no\nFAIL\n", true},
+		{"--- FAIL: TestAB (0.00s)\nFAIL\n", false},
+		{"# pkg\na.go:1:1: syntax error\nFAIL\tpkg [build failed]\n", false},
+		{"panic: test timed out after 2m0s\n\trunning tests:\n\t\tTestA (2m0s)\n", true},
+		{"ok  \tpkg\t0.1s\n", false},
+	} {
+		if got := failedTest(tt.out, "TestA"); got != tt.want {
+			t.Errorf("%q: %v", tt.out, got)
+		}
+	}
+}
+
+// Every mutant that is committed is well-formed, and names a marker that exists.
+func TestMutants(t *testing.T) {
+	mutants, err := readMutants("patches")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := qemu.DefaultLadder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		if m.check.marker != "" && !slices.ContainsFunc(l.Markers, func(k *qemu.Marker) bool { return k.Text == m.check.marker }) {
+			t.Errorf("%s: the ladder has no marker %q", m.name, m.check.marker)
+		}
+	}
+}
