@@ -16,6 +16,7 @@ import (
 	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/image"
 	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/policyd"
 )
 
 // common is what every image needs.
@@ -137,7 +138,14 @@ func (c *buildCmd) policy(sys *system.System) ([]byte, error) {
 	if err := sys.CheckGrants(rules); err != nil {
 		return nil, err
 	}
-	return encodePolicy(rules)
+	b, err := encodePolicy(rules)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := policyd.Decode(b); err != nil {
+		return nil, fmt.Errorf("policyd would not take the policy: %w", err)
+	}
+	return b, nil
 }
 
 // readProgram returns an executable as it goes into an image: without symbols,

@@ -50,11 +50,11 @@ type Judge struct {
 	until    string
 	want     []*Marker
 	seen     []bool // by Marker.index
+	places   []int  // of the lines that were seen
 	proven   int    // of want
 	failures []Failure
 	lines    []string
 	dropped  int  // lines no longer kept
-	last     int  // place of the last marker
 	fatal    bool // a fatal line was seen
 	reached  bool // the line Until was seen
 }
@@ -71,7 +71,7 @@ func NewJudge(l *Ladder, sel Selection) (*Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Judge{ladder: l, until: sel.Until, want: want, seen: make([]bool, len(l.Markers))}, nil
+	return &Judge{ladder: l, until: sel.Until, want: want, seen: make([]bool, len(l.Markers)), places: make([]int, len(l.Markers))}, nil
 }
 
 // Line judges the next line, without its end. It returns the marker that the
@@ -111,8 +111,7 @@ func (j *Judge) Line(line string) *Marker {
 	if behind := j.overtaken(m); behind != nil {
 		j.fail(OutOfOrder, fmt.Sprintf("%s (came behind %q)", line, behind.Text))
 	}
-	j.seen[m.index] = true
-	j.last = j.place()
+	j.seen[m.index], j.places[m.index] = true, j.place()
 	if slices.Contains(j.want, m) {
 		j.proven++
 	}
@@ -183,13 +182,16 @@ func (j *Judge) Finish(end End) *Verdict {
 	case !end.Stopped && end.Status != 0:
 		j.fail(ExitStatus, fmt.Sprintf("QEMU ended with status %d", end.Status))
 	}
+	before := 0 // place of the last marker that came, of those in front
 	for _, m := range j.want {
 		if !j.seen[m.index] {
-			j.failures = append(j.failures, Failure{Kind: Missing, Phase: m.Phase, Text: m.Text, line: j.last})
+			j.failures = append(j.failures, Failure{Kind: Missing, Phase: m.Phase, Text: m.Text, line: before + 1})
+		} else {
+			before = j.places[m.index]
 		}
 	}
 	if j.until != "" && !j.reached {
-		j.failures = append(j.failures, Failure{Kind: Missing, Phase: phase, Text: j.until, line: j.last})
+		j.failures = append(j.failures, Failure{Kind: Missing, Phase: phase, Text: j.until, line: j.place()})
 	}
 	return &Verdict{Proven: j.proven, Want: len(j.want), Failures: j.failures, judge: j}
 }
@@ -221,6 +223,7 @@ func (v *Verdict) Excerpt() []string {
 	for i := at - 1; i > start; i-- {
 		if j.ladder.find(j.lines[i]) != nil {
 			start = i
+			break
 		}
 	}
 	return j.lines[start:min(len(j.lines), start+excerptLines)]

@@ -180,6 +180,14 @@ func TestExcerpt(t *testing.T) {
 	}
 }
 
+// A missing marker is shown where it should have been.
+func TestExcerptOfMissing(t *testing.T) {
+	v := judge(t, Selection{}, strings.Replace(good, "SELFTEST: a ok\n", "", 1), End{})
+	if e := v.Excerpt(); len(e) < 2 || e[0] != "init: ready" || e[1] != "noise" {
+		t.Errorf("excerpt %q", e)
+	}
+}
+
 func TestRejectLadder(t *testing.T) {
 	for _, tt := range []struct{ name, old, new string }{
 		{"syntax", "shapes", "shapes ="},

@@ -65,7 +65,7 @@ func (r Rules) AddRules(name, text string) error {
 }
 
 func notCapRune(c rune) bool {
-	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_'
+	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' && c != ':'
 }
 
 // CheckGrants reports a service that the policy would keep from doing what the
