@@ -213,36 +213,38 @@ func (k *Kernel) request(p *Process, oneWay bool) (uint32, abi.Errno) {
 	c.server, c.ep, c.badge = e.owner, n.obj, n.badge
 	c.sid, c.pid = p.sid, p.pid
 	c.length, c.ptr, c.reply = length, x[hart.A5], reply
-	if c.cap = moved; moved != 0 {
-		k.hold(moved, i)
-	}
+	c.cap = moved
 	if length <= abi.MaxInline {
 		c.keepPayload(x)
 	}
 	return i, abi.OK
 }
 
-// submit queues call i, or hands it straight to a server that waits for it; then
-// it returns that server, which is neither ready nor running yet.
+// submit hands call i straight to a server that waits for it and returns that
+// server, which is neither ready nor running yet, or queues it.
 func (k *Kernel) submit(i uint32) *Process {
 	c := &k.calls[i]
 	e := &k.endpoints[c.ep]
 	s := &k.procs[e.owner]
+	// The queue of an armed endpoint is empty when its server waits.
+	if e.armed && s.thread == threadWaiting {
+		if errno := k.hand(s, e, i); errno != abi.OK {
+			k.finish(i, errno)
+			return nil
+		}
+		s.thread, s.waitDue = threadHanded, 0
+		return s
+	}
+	if c.cap != 0 {
+		k.hold(c.cap, i)
+	}
 	c.state = callQueued
 	e.count++
 	k.pushCall(&e.queue, i)
-	if !e.armed {
-		return nil
-	}
-	if s.thread != threadWaiting {
+	if e.armed {
 		k.listEndpoint(s, c.ep)
-		return nil
 	}
-	if !k.deliverRequest(s, e) {
-		return nil
-	}
-	s.thread, s.waitDue = threadHanded, 0
-	return s
+	return nil
 }
 
 // wait makes p, which is running, wait for its next event and gives the hart to
@@ -343,49 +345,54 @@ func (k *Kernel) unlistEndpoint(s *Process, ep uint32) {
 }
 
 // deliverRequest hands the first deliverable request of an armed endpoint to its
-// server s, whose registers it writes. Requests that cannot be delivered end for
-// their clients. It reports whether there was one.
+// server s. Requests that cannot be delivered end for their clients. It reports
+// whether there was one.
 func (k *Kernel) deliverRequest(s *Process, e *endpoint) bool {
 	for e.queue.head != 0 {
 		i := e.queue.head
-		c := &k.calls[i]
 		k.removeCall(&e.queue, i)
 		e.count--
-		if errno := k.transfer(s, e, c); errno != abi.OK {
+		if errno := k.hand(s, e, i); errno != abi.OK {
 			k.finish(i, errno)
 			continue
 		}
-		x := &s.Frame.X
-		x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3] = abi.EventRequest, e.cookie, c.badge, c.sid
-		x[hart.A5] = c.length | c.pid<<32
-		x[hart.A6] = 0
-		if c.cap != 0 {
-			k.let(c.cap)
-			if !c.oneWay {
-				k.moveCap(c.cap, s)
-			}
-			x[hart.A6] = k.handleFor(c.cap)
-			c.cap = 0
-		}
-		if c.length <= abi.MaxInline {
-			c.givePayload(x)
-		}
-		e.armed = false
-		if e.onList {
-			k.unlistEndpoint(s, c.ep)
-		}
-		if c.oneWay {
-			x[hart.A4], x[hart.A7] = 0, 0
-			k.freeCall(i)
-			return true
-		}
-		x[hart.A4], x[hart.A7] = replyRight(c, i), uint64(c.deadline)
-		c.state = callTaken
-		c.accept = e.cookie
-		s.numTaken++
 		return true
 	}
 	return false
+}
+
+// hand gives request i, which is in no queue, to its server s, whose registers it
+// writes. If it cannot, nothing has changed.
+func (k *Kernel) hand(s *Process, e *endpoint, i uint32) abi.Errno {
+	c := &k.calls[i]
+	if errno := k.transfer(s, e, c); errno != abi.OK {
+		return errno
+	}
+	x := &s.Frame.X
+	x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3] = abi.EventRequest, e.cookie, c.badge, c.sid
+	x[hart.A5] = c.length | c.pid<<32
+	x[hart.A6] = 0
+	if c.cap != 0 {
+		x[hart.A6] = k.moveCap(c.cap, s)
+		c.cap = 0
+	}
+	if c.length <= abi.MaxInline {
+		c.givePayload(x)
+	}
+	e.armed = false
+	if e.onList {
+		k.unlistEndpoint(s, c.ep)
+	}
+	if c.oneWay {
+		x[hart.A4], x[hart.A7] = 0, 0
+		k.freeCall(i)
+		return abi.OK
+	}
+	x[hart.A4], x[hart.A7] = replyRight(c, i), uint64(c.deadline)
+	c.state = callTaken
+	c.accept = e.cookie
+	s.numTaken++
+	return abi.OK
 }
 
 // transfer copies a request that is not inline into the receive buffer and
@@ -451,8 +458,7 @@ func (k *Kernel) sysReply(p *Process) abi.Errno {
 	}
 	c.length, c.status, c.moved = length, abi.OK, 0
 	if moved != 0 {
-		k.moveCap(moved, client)
-		c.moved = k.handleFor(moved)
+		c.moved = k.moveCap(moved, client)
 	}
 	if length <= abi.MaxInline {
 		c.keepPayload(x)

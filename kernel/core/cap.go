@@ -138,10 +138,13 @@ func (k *Kernel) detach(i uint32) {
 	p.freeH = uint32(n.slot) + 1
 }
 
-// moveCap takes node i from its owner's table to p's, which must have room.
-func (k *Kernel) moveCap(i uint32, p *Process) {
+// moveCap takes node i from its owner's table to p's, which must have room, and
+// returns its new handle.
+func (k *Kernel) moveCap(i uint32, p *Process) uint64 {
 	k.detach(i)
+	slot := p.freeH - 1
 	k.attach(p, i)
+	return uint64(p.handleOf(slot))
 }
 
 // hold marks node i as carried by call c; let undoes that.

@@ -61,31 +61,20 @@ func CopyAcross(dst *Space, dstVA uint64, src *Space, srcVA uint64, n int) bool 
 	if n < 0 || !UserRange(dstVA, uint64(n)) || !UserRange(srcVA, uint64(n)) {
 		return false
 	}
-	// Each side is translated once a page, however the other lies.
-	var from, to mem.PA
-	var ok bool
-	for srcLeft, dstLeft := 0, 0; n > 0; {
-		if srcLeft == 0 {
-			if from, ok = src.translate(srcVA, needRead); !ok {
-				return false
-			}
-			srcLeft = toPageEnd(srcVA)
+	for n > 0 {
+		from, ok := src.translate(srcVA, needRead)
+		if !ok {
+			return false
 		}
-		if dstLeft == 0 {
-			if to, ok = dst.translate(dstVA, needWrite); !ok {
-				return false
-			}
-			dstLeft = toPageEnd(dstVA)
+		to, ok := dst.translate(dstVA, needWrite)
+		if !ok {
+			return false
 		}
-		k := min(n, srcLeft, dstLeft)
+		k := min(n, toPageEnd(srcVA), toPageEnd(dstVA))
 		mem.Copy(to, from, k)
-		n -= k
-		srcLeft -= k
-		dstLeft -= k
 		srcVA += uint64(k)
 		dstVA += uint64(k)
-		from += mem.PA(k)
-		to += mem.PA(k)
+		n -= k
 	}
 	return true
 }

@@ -124,12 +124,14 @@ func stop(ep uint64) {
 func callBench(role string, length uint64) func(string) {
 	return func(name string) {
 		ep := serverOf(role)
-		send, recv := make([]byte, abi.MaxMessage), make([]byte, abi.MaxMessage)
+		send, recv := newBuffer(), newBuffer()
 		measure(name, 1000, func(n int) {
-			if rawCall(n, ep, length, address(send), address(recv)) != abi.EventReply {
+			if rawCall(n, ep, length, send.address(), recv.address()) != abi.EventReply {
 				panic("bench: a call failed")
 			}
 		})
+		runtime.KeepAlive(send)
+		runtime.KeepAlive(recv)
 		stop(ep)
 	}
 }
@@ -277,12 +279,12 @@ func child(role string) {
 	case "serve", "serve4096", "servecap":
 		ep := sys(abi.SysEndpointCreate, 1, abi.MaxMessage)[0]
 		sys(abi.SysSend, parent, 0, 0, 0, sys(abi.SysCapCopy, ep, uint64(abi.RightSend|abi.RightGrant))[0])
-		send, recv := make([]byte, abi.MaxMessage), make([]byte, abi.MaxMessage)
+		send, recv := newBuffer(), newBuffer()
 		switch role {
 		case "serve":
-			rawServe(ep, abi.MaxInline, address(send), address(recv))
+			rawServe(ep, abi.MaxInline, send.address(), recv.address())
 		case "serve4096":
-			rawServe(ep, 4096, address(send), address(recv))
+			rawServe(ep, 4096, send.address(), recv.address())
 		default:
 			rawServeCap(ep)
 		}

@@ -11,6 +11,15 @@ import (
 // address returns where b is, for the kernel.
 func address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
 
+// buffer is a message buffer as package ipc has them: on the heap, where it does
+// not move, and by its size on a page.
+type buffer [abi.MaxMessage]byte
+
+//go:noinline
+func newBuffer() *buffer { return new(buffer) }
+
+func (b *buffer) address() uint64 { return uint64(uintptr(unsafe.Pointer(b))) }
+
 // start returns the start page.
 func start() *abi.Start { return (*abi.Start)(unsafe.Pointer(uintptr(abi.StartPage))) }
 
