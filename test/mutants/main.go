@@ -79,7 +79,7 @@ func usage(err error) int {
 }
 
 // try runs the mutants, as many at a time as there are trees.
-func try(ctx context.Context, trees []*tree, mutants []*mutant) (caught, failed int) {
+func try(ctx context.Context, trees []tree, mutants []*mutant) (caught, failed int) {
 	work := make(chan *mutant)
 	var mu sync.Mutex
 	var wg sync.WaitGroup

@@ -17,8 +17,17 @@ var ErrLadder = errors.New("ladder")
 type Ladder struct {
 	Phases  []string // in order
 	Markers []*Marker
-	shapes  []*regexp.Regexp // what a marker looks like
-	fatal   []*regexp.Regexp // lines that end a run
+	// Variants are machines on which a part of the ladder must hold as well.
+	Variants []Variant
+	shapes   []*regexp.Regexp // what a marker looks like
+	fatal    []*regexp.Regexp // lines that end a run
+}
+
+// Variant is another machine than the default one.
+type Variant struct {
+	Name        string
+	Memory, CPU string // the default one's if empty
+	Phase       string // up to its end the ladder is proven
 }
 
 // Marker is one line of evidence.
@@ -43,9 +52,10 @@ func (m *Marker) matches(line string) bool {
 // ParseLadder reads a ladder from TOML.
 func ParseLadder(text string) (*Ladder, error) {
 	var f struct {
-		Shapes []string
-		Fatal  []string
-		Phase  []struct {
+		Shapes  []string
+		Fatal   []string
+		Variant []Variant
+		Phase   []struct {
 			Name   string
 			Marker []struct {
 				Text, Prefix, Proves, By, Gate string
@@ -91,6 +101,12 @@ func ParseLadder(text string) (*Ladder, error) {
 	if len(l.Markers) == 0 {
 		return nil, fmt.Errorf("%w: no markers", ErrLadder)
 	}
+	for _, v := range f.Variant {
+		if v.Name == "" || !slices.Contains(l.Phases, v.Phase) {
+			return nil, fmt.Errorf("%w: variant %q has no name or no phase", ErrLadder, v.Name)
+		}
+	}
+	l.Variants = f.Variant
 	return l, nil
 }
 

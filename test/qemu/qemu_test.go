@@ -204,6 +204,7 @@ func TestRejectLadder(t *testing.T) {
 		{"bad shape", "'^init: '", "'^init: ('"},
 		{"bad fatal", "PANIC'", "PANIC('"},
 		{"no markers", small, ""},
+		{"variant of no phase", "[[phase]]\nname = \"boot\"", "[[variant]]\nname = \"v\"\nphase = \"x\"\n[[phase]]\nname = \"boot\""},
 	} {
 		if _, err := ParseLadder(strings.Replace(small, tt.old, tt.new, 1)); !errors.Is(err, ErrLadder) {
 			t.Errorf("%s: %v, want %v", tt.name, err, ErrLadder)

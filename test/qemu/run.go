@@ -92,6 +92,9 @@ func OptionsFromEnv(getenv func(string) string, gates []string) (Options, error)
 	return o, nil
 }
 
+// Whole reports whether the options ask for the whole ladder.
+func (o *Options) Whole() bool { return o.Phase == "" && o.When == WhenProven }
+
 // Prove boots the machine, prints each marker to out as it is proven, and judges
 // the run. An error means that there was no run to judge.
 func Prove(ctx context.Context, out io.Writer, l *Ladder, m Machine, o Options) (*Verdict, error) {
@@ -100,7 +103,7 @@ func Prove(ctx context.Context, out io.Writer, l *Ladder, m Machine, o Options) 
 		return nil, err
 	}
 	m.SMP = o.SMP
-	whole := o.Phase == "" && o.When == WhenProven
+	whole := o.Whole()
 	start, phase := time.Now(), ""
 	wasFatal, wasProven := false, false
 	end, err := m.Run(ctx, o.Timeout, func(line string) time.Duration {

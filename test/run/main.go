@@ -14,6 +14,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -102,7 +103,8 @@ func step(ctx context.Context, target string) tally {
 	return tally{passed: 1}
 }
 
-// prove runs the ladder: each marker that it proves is a test that passed.
+// prove runs the ladder: each marker that it proves is a test that passed. A run
+// of the whole ladder is repeated in part on other machines, each one test.
 func prove(ctx context.Context, l *qemu.Ladder, image string, opts qemu.Options) tally {
 	fmt.Printf("=== ladder in QEMU: %s\n", image)
 	v, err := qemu.Prove(ctx, os.Stdout, l, qemu.Machine{Image: image}, opts)
@@ -111,5 +113,26 @@ func prove(ctx context.Context, l *qemu.Ladder, image string, opts qemu.Options)
 		return tally{failed: 1}
 	}
 	v.Report(os.Stdout)
-	return tally{passed: v.Proven, failed: len(v.Failures)}
+	sum := tally{passed: v.Proven, failed: len(v.Failures)}
+	if !opts.Whole() {
+		return sum
+	}
+	for _, variant := range l.Variants {
+		fmt.Printf("=== ladder up to %s, %s\n", variant.Phase, variant.Name)
+		o := opts
+		o.Phase = variant.Phase
+		v, err := qemu.Prove(ctx, io.Discard, l, qemu.Machine{Image: image, Memory: variant.Memory, CPU: variant.CPU}, o)
+		switch {
+		case err != nil:
+			fmt.Printf("FAIL: %v\n", err)
+			sum.failed++
+		case !v.OK():
+			v.Report(os.Stdout)
+			sum.failed++
+		default:
+			fmt.Printf("ok  \t%d markers\n", v.Proven)
+			sum.passed++
+		}
+	}
+	return sum
 }
