@@ -373,7 +373,12 @@ func (k *Kernel) hand(s *Process, e *endpoint, i uint32) abi.Errno {
 	x[hart.A5] = c.length | c.pid<<32
 	x[hart.A6] = 0
 	if c.cap != 0 {
-		x[hart.A6] = k.moveCap(c.cap, s)
+		if c.oneWay { // it is in the table of s already
+			k.let(c.cap)
+			x[hart.A6] = k.handleFor(c.cap)
+		} else {
+			x[hart.A6] = k.moveCap(c.cap, s)
+		}
 		c.cap = 0
 	}
 	if c.length <= abi.MaxInline {
