@@ -11,6 +11,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/svc"
+	"nexus.internal/svc/hostile"
 	"nexus.internal/svc/initd"
 	"nexus.internal/svc/logd"
 	"nexus.internal/svc/policyd"
@@ -22,6 +23,7 @@ var table = svc.Table{
 	"policyd":         policyd.Main,
 	"logd":            logd.Main,
 	"selftest-client": selftest.Main,
+	"hostile":         hostile.Main,
 }
 
 func main() {

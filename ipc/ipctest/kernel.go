@@ -1,3 +1,5 @@
+//go:build !tamago
+
 // Package ipctest is a kernel inside a Go test: processes are groups of
 // goroutines, and endpoints, capabilities, calls, notifications, timers and
 // memory objects behave as package nexus.internal/ipc/abi says. The same client,

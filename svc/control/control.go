@@ -24,7 +24,7 @@ const (
 	OpAnnounced = 2    // the service has printed that it is ready
 	OpConnect   = 3    // name str8 → moves a capability to send
 	OpWhoAmI    = 4    // → service id u64, badge u64, pid u32: what the kernel says about the sender
-	OpStart     = 5    // name str8 → pid u32: starts a service that is started on demand
+	OpStart     = 5    // name str8, argument str8 → pid u32: starts a service that is started on demand
 	OpEnd       = 6    // name str8, kill u8 → Exit, when the service has ended
 	OpUsage     = 7    // → Usage
 	OpLogProbe  = 0x7f // → init has logged a line
@@ -174,11 +174,18 @@ func (c Client) WhoAmI(ctx context.Context) (service, badge uint64, pid uint32, 
 	return service, badge, pid, err
 }
 
-// Start starts a service that the manifest starts on demand. It takes the
-// capability proc.spawn.
-func (c Client) Start(ctx context.Context, name string) (pid uint32, err error) {
+// MaxArgument is the longest argument of Start in bytes.
+const MaxArgument = 64
+
+// Start starts a service that the manifest starts on demand, with one more
+// argument than the manifest gives it. It takes the capability proc.spawn, and the
+// manifest must let the caller have processes started.
+func (c Client) Start(ctx context.Context, name, argument string) (pid uint32, err error) {
+	if len(name) > 255 || len(argument) > MaxArgument {
+		return 0, ipc.StatusOverLimit
+	}
 	var resp [4]byte
-	n, err := c.Call(ctx, OpStart, wire.AppendString8(nil, name), resp[:])
+	n, err := c.Call(ctx, OpStart, wire.AppendString8(wire.AppendString8(nil, name), argument), resp[:])
 	d := wire.Read(resp[:n])
 	pid = d.U32()
 	if err == nil && !d.Done() {

@@ -3,6 +3,7 @@ package initd
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"nexus.internal/ipc"
 	"nexus.internal/svc/control"
@@ -27,7 +28,6 @@ func (s *supervisor) sender(q *ipc.Request) *child {
 func (s *supervisor) handle(q *ipc.Request) {
 	from := s.sender(q)
 	if from == nil {
-		s.env.Log.Warn("request with a foreign badge", "badge", q.Badge, "sender", q.SenderService, "pid", q.SenderPID)
 		q.Reply(ipc.StatusDenied, nil)
 		return
 	}
@@ -94,7 +94,7 @@ func (s *supervisor) opConnect(q *ipc.Request, from *child) {
 		return
 	}
 	if !from.service.MayCall(name) {
-		s.env.Log.Warn("connect refused", "reason", "manifest", "from", from.service.Name, "to", name)
+		s.refuse(from, "manifest", policy.Core, name)
 		q.Reply(ipc.StatusDenied, nil)
 		return
 	}
@@ -143,24 +143,30 @@ func (s *supervisor) allowed(q *ipc.Request, from *child, capability, object str
 	if err != policy.ErrDenied {
 		reason = err.Error() // no decision
 	}
-	s.env.Log.Warn("refused", "reason", reason, "from", from.service.Name, "capability", capability, "object", object)
+	s.refuse(from, reason, capability, object)
 	q.Reply(ipc.StatusDenied, nil)
 	return false
 }
 
-// opManage has the operations for whoever may have processes started.
+// opManage has the operations for those that the manifest and policyd let have
+// processes started.
 func (s *supervisor) opManage(q *ipc.Request, from *child) {
 	d := wire.Read(q.Payload())
-	var name string
+	var name, argument string
 	var kill uint8
-	if q.Op != control.OpUsage {
-		name = string(d.String8())
+	switch q.Op {
+	case control.OpStart:
+		name, argument = string(d.String8()), string(d.String8())
+	case control.OpEnd:
+		name, kill = string(d.String8()), d.U8()
 	}
-	if q.Op == control.OpEnd {
-		kill = d.U8()
-	}
-	if !d.Done() || kill > 1 || len(name) > policy.MaxObject {
+	if !d.Done() || kill > 1 || len(name) > policy.MaxObject || len(argument) > control.MaxArgument || strings.IndexByte(argument, 0) >= 0 {
 		q.Reply(ipc.StatusMalformed, nil)
+		return
+	}
+	if !from.service.Spawn {
+		s.refuse(from, "manifest", policy.Spawn, name)
+		q.Reply(ipc.StatusDenied, nil)
 		return
 	}
 	if !s.allowed(q, from, policy.Spawn, name) {
@@ -181,30 +187,29 @@ func (s *supervisor) opManage(q *ipc.Request, from *child) {
 		q.Reply(ipc.StatusNotFound, nil)
 		return
 	}
-	if q.Op == control.OpStart {
-		s.opStart(q, c)
-	} else {
+	if q.Op == control.OpEnd {
 		s.opEnd(q, c, kill == 1)
+		return
 	}
+	pid, err := s.start(c, argument)
+	if err != nil {
+		s.env.Log.Warn("start", "svc", name, "err", err)
+		q.Reply(ipc.StatusUnavailable, nil)
+		return
+	}
+	q.Reply(ipc.StatusOK, wire.AppendU32(q.Inline(), pid))
 }
 
-func (s *supervisor) opStart(q *ipc.Request, c *child) {
+// refuse logs a refusal. A child that is refused all the time does not fill the
+// log with it.
+func (s *supervisor) refuse(from *child, reason, capability, object string) {
 	s.mu.Lock()
-	alive := c.alive
+	from.refusals++
+	n := from.refusals
 	s.mu.Unlock()
-	if alive {
-		q.Reply(ipc.StatusUnavailable, nil)
-		return
+	if n <= maxRefusals {
+		s.env.Log.Warn("refused", "reason", reason, "from", from.service.Name, "capability", capability, "object", object, "last", n == maxRefusals)
 	}
-	if err := s.start(c); err != nil {
-		s.env.Log.Warn("start", "svc", c.service.Name, "err", err)
-		q.Reply(ipc.StatusUnavailable, nil)
-		return
-	}
-	s.mu.Lock()
-	pid := c.process.PID
-	s.mu.Unlock()
-	q.Reply(ipc.StatusOK, wire.AppendU32(q.Inline(), pid))
 }
 
 // opEnd answers when c has ended, which kill brings about.

@@ -183,7 +183,7 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 			}
 		}
 		s.env.Say("init: start %s", c.service.Name)
-		if err := s.start(c); err != nil {
+		if _, err := s.start(c); err != nil {
 			s.env.Say("init: fail %s: %v", c.service.Name, err)
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/bits"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ const watchBits = 32
 
 // maxEndWaiters bounds the callers that wait for the end of one child.
 const maxEndWaiters = 4
+
+// maxRefusals is how many refusals of one process are logged.
+const maxRefusals = 16
 
 // supervisor is the state of init.
 type supervisor struct {
@@ -59,9 +63,9 @@ type child struct {
 	readyWaits bool
 	endWaiters []ipc.Pending
 
-	restarts  uint32
-	recent    []time.Time // starts after an end, within the window of the policy
-	startedAt time.Time
+	restarts uint32
+	recent   []time.Time // starts after an end, within the window of the policy
+	refusals int         // of this process's requests
 }
 
 // badge returns the badge of the child's control endpoint.
@@ -102,11 +106,11 @@ func (s *supervisor) await(ctx context.Context, cond func() bool) bool {
 	return true
 }
 
-// start creates the process of c, which has none.
-func (s *supervisor) start(c *child) error {
+// start creates the process of c, which must have none, and returns its pid.
+func (s *supervisor) start(c *child, argument ...string) (uint32, error) {
 	spec := &ipc.SpawnSpec{
 		Name: c.service.Name, Program: s.programs, Length: s.programSize, Frames: c.service.Frames,
-		Args: append([]string{c.service.Program}, c.service.Args...), Env: c.service.Env,
+		Args: slices.Concat([]string{c.service.Program}, c.service.Args, argument), Env: c.service.Env,
 		Caps: []ipc.Given{ipc.GiveSend(s.control, c.badge())},
 	}
 	if c.service.Console {
@@ -118,17 +122,20 @@ func (s *supervisor) start(c *child) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.alive {
+		return 0, ipc.ErrExists
+	}
 	p, err := s.spawner.Spawn(spec)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := ipc.Watch(p, s.ends[c.index/watchBits], 1<<(c.index%watchBits)); err != nil {
-		return errors.Join(err, p.Kill(), p.Close())
+		return 0, errors.Join(err, p.Kill(), p.Close())
 	}
 	c.process, c.alive, c.gone, c.exit = p, true, false, control.Exit{}
-	c.startedAt = time.Now()
+	c.refusals = 0
 	s.change()
-	return nil
+	return p.PID, nil
 }
 
 // watch waits for children to end.
@@ -212,7 +219,7 @@ func (c *child) again(now time.Time) (time.Duration, bool) {
 
 // restart starts c again after its pause.
 func (s *supervisor) restart(c *child) {
-	err := s.start(c)
+	_, err := s.start(c)
 	if err == nil {
 		s.env.Log.Info("service started again", "svc", c.service.Name, "restarts", c.restarts)
 		return

@@ -1,3 +1,5 @@
+//go:build !tamago
+
 package initd_test
 
 import (
@@ -41,7 +43,7 @@ func base(more ...manifest.Service) *manifest.Manifest {
 }
 
 func client(name, program string) manifest.Service {
-	return manifest.Service{Name: name, Program: program, Frames: 1024, Ready: 5 * time.Second, Console: true, Essential: true,
+	return manifest.Service{Name: name, Program: program, Frames: 1024, Ready: 5 * time.Second, Console: true, Essential: true, Spawn: true,
 		Calls: []manifest.Call{{Name: "policyd"}, {Name: "logd"}}}
 }
 

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"nexus.internal/ipc"
@@ -42,8 +43,8 @@ type tester struct {
 	loop *loop
 }
 
-// Main is the service. Argument 1, if there is one, is "attacks": then hostile
-// services are run too.
+// Main is the service. The argument "attacks" runs hostile services too, and
+// "attacks=a,b" only these.
 func Main(ctx context.Context, env *svc.Env) error {
 	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
 		return err
@@ -56,8 +57,10 @@ func Main(ctx context.Context, env *svc.Env) error {
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
 	proofs := append(append(append([]proof{}, policyProofs...), logProofs...), ipcProofs...)
-	if len(env.Args) > 1 && env.Args[1] == "attacks" {
-		proofs = append(proofs, attackProofs...)
+	for _, arg := range env.Args[1:] {
+		if name, list, _ := strings.Cut(arg, "="); name == "attacks" {
+			proofs = append(proofs, attackProofs(list)...)
+		}
 	}
 	for _, p := range proofs {
 		if err := t.prove(ctx, p); err != nil {

@@ -1,3 +1,5 @@
+//go:build !tamago
+
 // Package svctest boots services on the kernel of package ipctest: the same init,
 // policyd, logd and clients as on the target, in one Go test.
 package svctest

@@ -1,0 +1,169 @@
+package hostile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"nexus.internal/ipc"
+	"nexus.internal/ipc/abi"
+	ctl "nexus.internal/svc/control"
+	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/wire"
+)
+
+// forgedIdentity claims to be others, in every place where a claim could be made.
+func forgedIdentity(ctx context.Context, a *attacker) error {
+	// The kernel says who we are, whatever the payload says.
+	for _, name := range []string{"init", "policyd", "selftest-client"} {
+		var resp [20]byte
+		if _, err := a.env.Control.Call(ctx, ctl.OpWhoAmI, wire.AppendU64(nil, manifest.ServiceID(name)), resp[:]); err != nil {
+			return fmt.Errorf("who am I: %w", err)
+		}
+		d := wire.Read(resp[:])
+		if id := d.U64(); id != a.p.Start().ServiceID || id == manifest.ServiceID(name) {
+			return fmt.Errorf("init takes us for %016x", id)
+		}
+	}
+	// Another badge on the control endpoint would make us another child.
+	for badge := uint64(0); badge < 8; badge++ {
+		_, errno := a.syscall(abi.SysCapCopy, control, uint64(abi.RightSend), badge)
+		if err := refused("a copy of the control endpoint with another badge", errno, abi.EPERM); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"policyd", "logd", "init", "selftest-client"} {
+		if _, err := a.env.Control.Connect(ctx, name); !errors.Is(err, ipc.StatusDenied) {
+			return fmt.Errorf("connecting to %s: %v", name, err)
+		}
+	}
+	if _, err := a.env.Control.Usage(ctx); !errors.Is(err, ipc.StatusDenied) {
+		return fmt.Errorf("usage: %v", err)
+	}
+	if _, err := a.env.Control.End(ctx, "hostile-peer", true); !errors.Is(err, ipc.StatusDenied) {
+		return fmt.Errorf("killing a peer: %v", err)
+	}
+	return nil
+}
+
+// handles uses handles that were never given to this process, that it no longer
+// has, and that belong to others.
+func handles(_ context.Context, a *attacker) error {
+	// Guessed: every table index, with the first generations. Only the control
+	// endpoint, and the console where there is one, is ours.
+	ours := map[uint64]bool{control: true, uint64(a.p.Start().Console): true}
+	for gen := range uint64(16) {
+		for i := range uint64(300) {
+			h := gen<<32 | i
+			if ours[h] {
+				continue
+			}
+			for _, num := range []uint64{abi.SysCapInfo, abi.SysCapClose, abi.SysCapRevoke, abi.SysSend, abi.SysNotify, abi.SysProcessKill, abi.SysSpawn, abi.SysSystemInfo} {
+				if h == 0 && num == abi.SysProcessInfo {
+					continue
+				}
+				if _, errno := a.syscall(num, h); errno != abi.EBADF {
+					return fmt.Errorf("call %d with guessed handle %#x: %v", num, h, errno)
+				}
+			}
+		}
+	}
+	// Guessed reply rights: answering other people's calls.
+	for gen := range uint64(8) {
+		for i := range uint64(512) {
+			h := uint64(abi.ReplyBit) | gen<<32 | i
+			if _, errno := a.syscall(abi.SysReply, h, abi.FlagNoWait); errno != abi.EBADF {
+				return fmt.Errorf("guessed reply right %#x: %v", h, errno)
+			}
+		}
+	}
+	// Stale: closed handles stay invalid when their table entry is used again.
+	var stale []uint64
+	for range 64 {
+		h, errno := a.syscall(abi.SysEndpointCreate, 1, 64)
+		if errno != abi.OK {
+			return fmt.Errorf("endpoint: %v", errno)
+		}
+		if _, errno := a.syscall(abi.SysCapClose, h); errno != abi.OK {
+			return fmt.Errorf("close: %v", errno)
+		}
+		stale = append(stale, h)
+	}
+	live, _ := a.syscall(abi.SysEndpointCreate, 1, 64)
+	for _, h := range stale {
+		if h == live {
+			return fmt.Errorf("handle %#x was given out twice", h)
+		}
+		if _, errno := a.syscall(abi.SysCapInfo, h); errno != abi.EBADF {
+			return fmt.Errorf("stale handle %#x: %v", h, errno)
+		}
+	}
+	_, errno := a.syscall(abi.SysCapClose, live)
+	return refused("closing the live one", errno, abi.OK)
+}
+
+// widening tries to get more out of a capability than it has.
+func widening(_ context.Context, a *attacker) error {
+	for r := abi.Rights(1); r <= abi.AllRights; r++ {
+		_, errno := a.syscall(abi.SysCapCopy, control, uint64(r))
+		if err := refused(fmt.Sprintf("the control endpoint with rights %#x", r), errno, abi.EPERM, abi.EINVAL); err != nil {
+			return err
+		}
+	}
+	_, errno := a.syscall(abi.SysCapCopy, control, uint64(abi.AllRights)+1)
+	if err := refused("rights that do not exist", errno, abi.EPERM, abi.EINVAL); err != nil {
+		return err
+	}
+	// The receive right of init's endpoint is not ours: no request of others.
+	_, errno = a.syscall(abi.SysWait, 0, abi.FlagNoWait, control)
+	if err := refused("receiving from the control endpoint", errno, abi.EPERM); err != nil {
+		return err
+	}
+	v, err := a.p.NewVMO(abi.PageSize)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	ro, err := ipc.DeriveReadGrant(v)
+	if err != nil {
+		return err
+	}
+	defer ro.Close()
+	h := uint64(ro.Handle())
+	for r := abi.Rights(1); r <= abi.AllRights; r++ {
+		want := []abi.Errno{abi.EPERM, abi.EINVAL}
+		if r&^(abi.RightRead|abi.RightGrant) == 0 {
+			want = []abi.Errno{abi.OK}
+		}
+		c, errno := a.syscall(abi.SysCapCopy, h, uint64(r))
+		if err := refused(fmt.Sprintf("read-only memory with rights %#x", r), errno, want...); err != nil {
+			return err
+		}
+		if errno == abi.OK {
+			a.syscall(abi.SysCapClose, c)
+		}
+	}
+	for _, r := range []abi.Rights{abi.RightWrite, abi.RightExec, abi.RightRead | abi.RightWrite, abi.RightRead | abi.RightExec} {
+		_, errno := a.syscall(abi.SysVMOMap, h, 0, 0, abi.PageSize, uint64(r))
+		if err := refused(fmt.Sprintf("mapping read-only memory with rights %#x", r), errno, abi.EPERM, abi.EINVAL); err != nil {
+			return err
+		}
+	}
+	full := uint64(v.Handle())
+	_, errno = a.syscall(abi.SysVMOMap, full, 0, 0, abi.PageSize, uint64(abi.RightRead|abi.RightWrite|abi.RightExec))
+	if err := refused("mapping memory writable and executable", errno, abi.EWX, abi.EPERM); err != nil {
+		return err
+	}
+	_, errno = a.syscall(abi.SysVMOMap, full, 0, 0, abi.PageSize, uint64(abi.RightRead|abi.RightExec))
+	if err := refused("mapping own memory executable", errno, abi.EPERM); err != nil {
+		return err
+	}
+	// Where a mapping may not be: the kernel, the program, the heap, the stack.
+	for _, at := range []uint64{abi.PageSize, 0x8020_0000, abi.ImageBase, abi.HeapBase, abi.StackTop - abi.PageSize, abi.StartPage, abi.UserEnd, 1 << 38, ^uint64(abi.PageSize - 1)} {
+		_, errno := a.syscall(abi.SysVMOMap, full, at, 0, abi.PageSize, uint64(abi.RightRead|abi.RightWrite))
+		if err := refused(fmt.Sprintf("mapping at %#x", at), errno, abi.EINVAL, abi.EOVERLAP); err != nil {
+			return err
+		}
+	}
+	return nil
+}
