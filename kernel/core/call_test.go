@@ -89,8 +89,8 @@ func TestCallNoWaitReachesWaitingServer(t *testing.T) {
 	s := newSim(t)
 	c, v, ep, recv := s.pair()
 	v.wait(recv, 1)
-	if c.post(ep, 7) != abi.OK || s.Current() != c.Process {
-		t.Fatal("a call without waiting gave the hart away")
+	if c.post(ep, 7) != abi.OK || c.thread != threadReady || s.Current() != v.Process {
+		t.Fatal("the server that waited does not run, or the client does not go on")
 	}
 	s.check()
 	e := v.request(1)
