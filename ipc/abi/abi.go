@@ -109,7 +109,8 @@ const (
 // Flags in a1. CALL, SEND and REPLY take the length of the message in the low
 // 32 bits of a1 and flags in the bits above; WAIT takes only flags.
 const (
-	// FlagNoWait returns at once instead of waiting for an event.
+	// FlagNoWait returns without waiting: with an event if one is there, else with
+	// EventNone. A CALL may first run a server that waits for it.
 	FlagNoWait = 1 << 32
 )
 

@@ -142,7 +142,7 @@ func (k *Kernel) sysCall(p *Process) abi.Errno {
 	if x[hart.A1]&abi.FlagNoWait != 0 {
 		x[hart.A0] = 0
 		if s != nil {
-			k.makeReady(s)
+			k.yieldTo(p, s)
 		}
 		return abi.OK
 	}
@@ -488,13 +488,18 @@ func (k *Kernel) sysReply(p *Process) abi.Errno {
 func (k *Kernel) answer(i uint32) *Process {
 	c := &k.calls[i]
 	client := &k.procs[c.client]
-	if client.thread == threadWaiting {
+	switch {
+	case client.thread == threadWaiting:
 		client.thread, client.waitDue = threadHanded, 0
 		k.deliverReply(client, i)
 		return client
+	case client.yielded:
+		client.yielded = false
+		k.deliverReply(client, i)
+	default:
+		c.state = callDone
+		k.pushCall(&client.events, i)
 	}
-	c.state = callDone
-	k.pushCall(&client.events, i)
 	return nil
 }
 

@@ -14,6 +14,16 @@ func (k *Kernel) pushReady(p *Process) {
 	k.ready.tail = p.id
 }
 
+func (k *Kernel) pushReadyFirst(p *Process) {
+	p.next, p.prev = k.ready.head, 0
+	if k.ready.head != 0 {
+		k.procs[k.ready.head].prev = p.id
+	} else {
+		k.ready.tail = p.id
+	}
+	k.ready.head = p.id
+}
+
 func (k *Kernel) removeReady(p *Process) {
 	if p.prev != 0 {
 		k.procs[p.prev].next = p.next

@@ -32,9 +32,12 @@ type Process struct {
 	id     uint32
 	state  uint8
 	thread uint8
-	satp   uint64 // value of the CSR
-	pid    uint64
-	sid    uint64
+	// yielded is set while the thread is ready after a CALL without waiting that
+	// ran the server at once: what the call returns can still be an event.
+	yielded bool
+	satp    uint64 // value of the CSR
+	pid     uint64
+	sid     uint64
 
 	// Events, in four kinds: ended calls, cancellations, notifications with bits,
 	// armed endpoints with requests.
@@ -130,6 +133,18 @@ func (k *Kernel) fpTake(p *Process) {
 	k.fpOwner = p.id
 }
 
+// yieldTo runs s, which was waiting and has been given its event, in what is left
+// of the slice of p, which goes on when s waits. A process that goes on working
+// while it calls would otherwise have its server wait for the end of its slice.
+func (k *Kernel) yieldTo(p, s *Process) {
+	if k.ready.head == 0 {
+		k.sliceEnd = k.now() + sliceNS
+	}
+	p.thread, p.yielded = threadReady, true
+	k.pushReadyFirst(p)
+	k.switchTo(s)
+}
+
 // pick takes the next thread from the ready queue, or leaves the hart idle.
 func (k *Kernel) pick() {
 	head := k.ready.head
@@ -139,6 +154,7 @@ func (k *Kernel) pick() {
 	}
 	p := &k.procs[head]
 	k.removeReady(p)
+	p.yielded = false
 	if k.ready.head != 0 {
 		k.sliceEnd = k.now() + sliceNS
 	}

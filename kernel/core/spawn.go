@@ -167,7 +167,7 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 func (p *Process) reset() {
 	p.Frame = hart.NewFrame()
 	p.fpu = hart.FPState{}
-	p.state, p.thread = procLive, threadHanded
+	p.state, p.thread, p.yielded = procLive, threadHanded, false
 	p.next, p.prev = 0, 0
 	p.initHandles()
 	p.events = callList{}

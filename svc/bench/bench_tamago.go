@@ -24,6 +24,7 @@ var (
 const tickNS = 100
 
 // Main runs all benchmarks, or the one that the environment variable BENCH names.
+// With an argument it plays a role in one of them.
 func Main() {
 	if len(os.Args) > 1 {
 		child(os.Args[1])
@@ -44,6 +45,8 @@ var benchmarks = []struct {
 	{"boot_user", bootUser},
 	{"null_syscall", func(name string) { measure(name, 10000, rawNop) }},
 	{"ipc_call_64", callBench("serve", abi.MaxInline)},
+	{"ipc_call_lib", callLib},
+	{"ipc_call_park", callPark},
 	{"ipc_call_4096", callBench("serve4096", 4096)},
 	{"ipc_call_cap", callCap},
 	{"notify_wake", notifyWake},
@@ -276,6 +279,8 @@ func child(role string) {
 		sys(abi.SysSend, parent, 0, 0, 0, sys(abi.SysCapCopy, mine, uint64(abi.RightSignal|abi.RightGrant))[0])
 		sys(abi.SysWait)
 		rawNotify(1<<40, uint64(abi.BootHandle(2)))
+	case "servelib":
+		serveLib()
 	case "serve", "serve4096", "servecap":
 		ep := sys(abi.SysEndpointCreate, 1, abi.MaxMessage)[0]
 		sys(abi.SysSend, parent, 0, 0, 0, sys(abi.SysCapCopy, ep, uint64(abi.RightSend|abi.RightGrant))[0])

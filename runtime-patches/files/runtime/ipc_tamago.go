@@ -7,9 +7,11 @@
 // the kernel until the event is there) or parks; then the scheduler collects events,
 // blocking when idle (beforeIdle) and polling now and then when busy (pollEvents).
 //
-// Invariants: there is one M, and nothing here runs in an interrupt, so the table
-// needs no lock. Slots never move and are never freed to the heap; they hold no
-// pointers the collector must see. Key 0 is never given out.
+// Invariants: there is one M, and nothing here runs in an upcall, so the table needs
+// no lock; but a goroutine may be preempted where it calls a function, so changes
+// that belong together have no call between them or hold the M (acquirem). Slots
+// never move and are never freed to the heap; they hold no pointers the collector
+// must see. Key 0 is never given out.
 //
 // The functions that begin with nexus_ are for package nexus.internal/ipc, which
 // pulls them by linkname.
@@ -47,6 +49,7 @@ var ipc struct {
 	n       uint32    // slots made so far
 	free    uint32    // first free slot + 1
 	waiters uint32    // goroutines parked on slots
+	poll    bool      // collect events at the next chance
 	dropped uint64    // events without a receiver
 	regs    goos.Regs // of WAIT in the scheduler
 }
@@ -55,6 +58,13 @@ var ipc struct {
 //
 //go:linkname nexus_slotNew
 func nexus_slotNew() (key uint64) {
+	mp := acquirem()
+	key = newSlot()
+	releasem(mp)
+	return key
+}
+
+func newSlot() (key uint64) {
 	if ipc.free == 0 {
 		if ipc.n == maxSlots {
 			return 0
@@ -114,6 +124,7 @@ func nexus_slotFree(key uint64) {
 		throw("nexus_slotFree: a goroutine waits on the slot")
 	}
 	wakeCancel(s)
+	mp := acquirem()
 	s.live = false
 	s.gen++
 	if s.gen == 0 {
@@ -121,6 +132,7 @@ func nexus_slotFree(key uint64) {
 	}
 	s.next = ipc.free
 	ipc.free = s.index + 1
+	releasem(mp)
 }
 
 // nexus_ipc issues WAIT, CALL or REPLY and returns when the event for key has
@@ -135,8 +147,8 @@ func nexus_ipc(key, num uint64, r *goos.Regs) {
 		r.A[0] = ^uint64(goos.EINVAL - 1) // -EINVAL
 		return
 	}
-	pp := getg().m.p.ptr()
-	if until, ok := aloneUntil(pp); ok {
+	until, alone := aloneUntil(getg().m.p.ptr())
+	if alone {
 		if num == goos.SysCall {
 			r.S10 = uint64(until)
 		} else {
@@ -156,6 +168,9 @@ func nexus_ipc(key, num uint64, r *goos.Regs) {
 		if r.A[1] == key && r.A[0] <= goos.EventNotify {
 			if r.A[0] == goos.EventRequest {
 				s.right = r.A[4]
+			}
+			if !alone {
+				Gosched() // a goroutine that only calls must not starve the others
 			}
 			return
 		}
@@ -211,11 +226,20 @@ func aloneUntil(pp *p) (until int64, alone bool) {
 // waitSlot parks until s has an event, and takes it.
 func waitSlot(s *slot, r *goos.Regs) {
 	if !s.ready {
-		s.gp.set(getg())
-		ipc.waiters++
-		gopark(nil, nil, waitReasonIOWait, traceBlockNet, 2)
+		gopark(parkForEvent, unsafe.Pointer(s), waitReasonIOWait, traceBlockNet, 2)
 	}
 	takeEvent(s, r)
+}
+
+// parkForEvent runs on g0 when gp has become a waiting goroutine. Only then may
+// another one wake it.
+func parkForEvent(gp *g, s unsafe.Pointer) bool {
+	if (*slot)(s).ready {
+		return false
+	}
+	(*slot)(s).gp.set(gp)
+	ipc.waiters++
+	return true
 }
 
 // takeEvent moves the event of s to r.
@@ -295,10 +319,18 @@ func nexus_cancelWait(key uint64) bool {
 	if s.cancelGp != 0 {
 		throw("nexus_cancelWait: two goroutines wait on one slot")
 	}
-	s.cancelGp.set(getg())
-	ipc.waiters++
-	gopark(nil, nil, waitReasonIOWait, traceBlockNet, 1)
+	gopark(parkForCancel, unsafe.Pointer(s), waitReasonIOWait, traceBlockNet, 1)
 	return nexus_cancelled(key)
+}
+
+// parkForCancel is parkForEvent for cancellations.
+func parkForCancel(gp *g, s unsafe.Pointer) bool {
+	if (*slot)(s).cancelled {
+		return false
+	}
+	(*slot)(s).cancelGp.set(gp)
+	ipc.waiters++
+	return true
 }
 
 // nexus_syscall makes a system call that does not wait.
@@ -349,9 +381,10 @@ func waitEvent(flags, until int64) *g {
 // pollEvents collects what has arrived while goroutines keep the process busy. The
 // scheduler calls it in every round, on g0.
 func pollEvents(pp *p) {
-	if ipc.waiters == 0 || pp.schedtick%pollPeriod != 0 {
+	if ipc.waiters == 0 || !ipc.poll && pp.schedtick%pollPeriod != 0 {
 		return
 	}
+	ipc.poll = false
 	for range pollBatch {
 		gp := waitEvent(goos.FlagNoWait, 0)
 		if gp != nil {
