@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -86,8 +88,8 @@ func consoleAttr(b *bytes.Buffer, prefix string, a slog.Attr) {
 		return
 	}
 	s := v.String()
-	if bytes.ContainsAny([]byte(s), " \n\"=") || s == "" {
-		s = fmt.Sprintf("%q", s)
+	if s == "" || strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '=' }) >= 0 {
+		s = strconv.QuoteToASCII(s) // whoever chose it does not get at the terminal
 	}
 	fmt.Fprintf(b, " %s%s=%s", prefix, a.Key, s)
 }

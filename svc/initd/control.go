@@ -207,8 +207,11 @@ func (s *supervisor) refuse(from *child, reason, capability, object string) {
 	from.refusals++
 	n := from.refusals
 	s.mu.Unlock()
-	if n <= maxRefusals {
-		s.env.Log.Warn("refused", "reason", reason, "from", from.service.Name, "capability", capability, "object", object, "last", n == maxRefusals)
+	switch {
+	case n < maxRefusals:
+		s.env.Log.Warn("refused", "reason", reason, "from", from.service.Name, "capability", capability, "object", object)
+	case n == maxRefusals:
+		s.env.Log.Warn("refused more often than is worth saying", "from", from.service.Name)
 	}
 }
 
