@@ -4,43 +4,20 @@ package bench
 
 import (
 	"context"
-	"encoding/binary"
 	"runtime"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
 )
 
-// The protocol of the library benchmarks: a typed request of five words and a
-// reply of the same, which is the inline payload of a frame but one word.
+// The protocol of the library benchmarks: six numbers each way, which with the
+// frame's header fill the payload registers.
 var adder = ipc.Protocol{Magic: [2]byte{'B', 'N'}, Version: 1}
 
 const (
 	opAdd  = 1
 	opStop = 2
-
-	words = 5
 )
-
-// sum is a typed request: its fields are encoded and decoded, not copied.
-type sum struct{ v [words]uint64 }
-
-func (s *sum) append(b []byte) []byte {
-	for _, v := range s.v {
-		b = binary.LittleEndian.AppendUint64(b, v)
-	}
-	return b
-}
-
-func (s *sum) decode(b []byte) bool {
-	if len(b) != words*8 {
-		return false
-	}
-	for i := range s.v {
-		s.v[i] = binary.LittleEndian.Uint64(b[i*8:])
-	}
-	return true
-}
 
 // serveLib answers requests of the library until it is told to stop.
 func serveLib() {
@@ -62,16 +39,16 @@ func serveLib() {
 	sys(abi.SysSend, uint64(parent.Handle()), 0, 0, 0, uint64(mine.Handle()))
 	ctx, stop := context.WithCancel(context.Background())
 	server := ipc.NewServer(ep, adder, 1, func(q *ipc.Request) {
-		var s sum
+		var w ipc.Words
 		switch {
 		case q.Op == opStop:
 			stop()
 			q.Reply(ipc.StatusOK, nil)
-		case q.Op == opAdd && s.decode(q.Payload()):
-			for i := range s.v {
-				s.v[i]++
+		case q.Op == opAdd && q.Words(&w):
+			for i := range w {
+				w[i]++
 			}
-			q.Reply(ipc.StatusOK, s.append(q.Inline()))
+			q.ReplyWords(&w)
 		default:
 			q.Reply(ipc.StatusMalformed, nil)
 		}
@@ -95,11 +72,10 @@ func libClient() *ipc.Call {
 // callAdd makes n typed calls.
 func callAdd(call *ipc.Call, n int) {
 	ctx := context.Background()
-	s := sum{v: [words]uint64{1, 2, 3, 4, 5}}
+	w := ipc.Words{1, 2, 3, 4, 5, 6}
 	for range n {
-		want := s.v[0] + 1
-		got, err := call.DoSmall(ctx, opAdd, s.append(call.Inline()))
-		if err != nil || !s.decode(got) || s.v[0] != want {
+		want := w[0] + 1
+		if err := call.DoWords(ctx, opAdd, &w); err != nil || w[0] != want {
 			panic("bench: a typed call failed")
 		}
 	}
