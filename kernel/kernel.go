@@ -11,6 +11,9 @@ import (
 	"nexus.internal/kernel/sv39"
 )
 
+// Version is the release of the kernel, which it prints at boot.
+const Version = "0.1.0"
+
 // Machine is what a board tells the kernel about itself.
 type Machine struct {
 	Free    []mem.Range   // RAM for page frames: ascending, page aligned, nothing else in it

@@ -36,6 +36,7 @@ func Run(m *Machine) {
 		print("kernel: PANIC: boot: ", err.Error(), "\n")
 		m.PowerOff(exitBoot)
 	}
+	print("neuron vers. ", Version, " - One OS. Many Devices.\n")
 	var before, after runtime.MemStats
 	run := l.run
 	runtime.ReadMemStats(&before)
