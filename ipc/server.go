@@ -103,6 +103,9 @@ type worker struct {
 	recv    *Buffer
 	send    *Buffer // made when a reply needs it
 	request Request
+
+	epoch atomic.Uint64 // counts requests
+	watch sync.Mutex    // held while the slot is watched for a cancellation
 }
 
 func newWorker(s *Server, key uint64) *worker {
@@ -183,6 +186,7 @@ func (w *worker) among() error {
 func (w *worker) handle() (reply bool) {
 	s, q := w.s, &w.request
 	in := q.in
+	w.epoch.Store(w.epoch.Load() + 1) // only this goroutine writes it
 	q.Badge = in.A[2]
 	q.SenderService = in.A[3]
 	q.right = in.A[4]
@@ -377,11 +381,16 @@ func (q *Request) Context(parent context.Context) (context.Context, context.Canc
 		ctx, stop = context.WithTimeout(ctx, time.Duration(q.Deadline-q.w.s.ep.p.Now()))
 		cancel = func() { stop(); inner() }
 	}
-	key, p := q.w.key, q.w.s.ep.p
+	w, epoch := q.w, q.w.epoch.Load()
 	go func() {
-		// Returns at the latest when this worker waits for its next request. Then
-		// ctx is over, and ending it once more does nothing.
-		p.cancelWait(key)
+		// One at a time may wait on a slot. This one returns at the latest when the
+		// worker waits for its next request; then ctx is over, and ending it once
+		// more does nothing.
+		w.watch.Lock()
+		if w.epoch.Load() == epoch {
+			w.s.ep.p.cancelWait(w.key)
+		}
+		w.watch.Unlock()
 		cancel()
 	}()
 	return ctx, cancel

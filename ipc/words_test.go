@@ -1,3 +1,5 @@
+//go:build !tamago
+
 package ipc_test
 
 import (

@@ -56,7 +56,8 @@ func dieCalling(_ context.Context, a *attacker) error {
 		var r ipc.Regs
 		r.A[0], r.A[1], r.A[2] = control, abi.MaxInline|abi.FlagNoWait, 1<<40+i
 		a.p.Syscall(abi.SysCall, &r)
-		if last = abi.Errno(-int64(r.A[0])); last != abi.OK {
+		// Not negative: the call is under way, or ended already.
+		if last = abi.Errno(max(0, -int64(r.A[0]))); last != abi.OK {
 			break
 		}
 	}
