@@ -55,6 +55,7 @@ func main() {
 	var r run
 	flag.StringVar(&r.kernel, "kernel", "", "ELF file of the kernel (default: kernel.elf beside testexec)")
 	flag.StringVar(&r.plan, "plan", "", "list of extra folders and skipped tests, see cmd/testexec/plan")
+	flag.StringVar(&r.goroot, "goroot", os.Getenv("GOROOT"), "Go tree whose packages are the standard library")
 	flag.IntVar(&r.memory, "m", 1024, "memory of the machine in MiB")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: testexec [flags] program [arguments]")
@@ -76,8 +77,8 @@ func main() {
 
 // run is how programs are run.
 type run struct {
-	kernel, plan string
-	memory       int // MiB
+	kernel, plan, goroot string
+	memory               int // MiB
 }
 
 // program runs one and returns its exit status.
@@ -86,7 +87,7 @@ func (r *run) program(ctx context.Context, path string, args []string) (int, err
 	if err != nil {
 		return statusBroken, err
 	}
-	place, err := findPlace(dir, os.Getenv("GOROOT"))
+	place, err := findPlace(dir, r.goroot)
 	if err != nil {
 		return statusBroken, err
 	}
@@ -179,9 +180,20 @@ func limitOf(args []string) time.Duration {
 	return defaultLimit
 }
 
+// system are the files that tests expect on any Unix.
+var system = map[string]string{
+	"/etc/group":      "root:x:0:\n",
+	"/etc/hosts":      "127.0.0.1 localhost\n::1 localhost\n",
+	"/etc/passwd":     "root:x:0:0:root:/tmp:/none\n",
+	"/usr/bin/README": "Nothing here can be executed.\n",
+}
+
 // files packs the package's files, and further folders given relative to it.
 func (p *place) files(folders []string) ([]byte, error) {
 	var tree filetree.Tree
+	for name, text := range system {
+		tree.Add(name, 0o644, []byte(text))
+	}
 	if err := tree.AddDir(p.inside, p.dir, func(sub string) bool { return sub == "testdata" }); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,12 @@ type place struct {
 // below /src, so that paths between packages stay what they are.
 func findPlace(dir, goroot string) (*place, error) {
 	if goroot != "" {
+		if real, err := filepath.EvalSymlinks(goroot); err == nil {
+			goroot = real
+		}
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
 		if rel, err := filepath.Rel(filepath.Join(goroot, "src"), dir); err == nil && filepath.IsLocal(rel) && rel != "." {
 			rel = filepath.ToSlash(rel)
 			return &place{dir: dir, inside: path.Join(insideGo, "src", rel), std: true, pkg: rel}, nil

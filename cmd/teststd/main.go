@@ -60,7 +60,8 @@ func test(build string, args, packages []string) error {
 	if build, err = filepath.Abs(build); err != nil {
 		return err
 	}
-	goCommand := filepath.Join(build, "toolchain", "bin", "go")
+	goroot := filepath.Join(build, "toolchain")
+	goCommand := filepath.Join(goroot, "bin", "go")
 	if _, err := os.Stat(goCommand); err != nil {
 		return fmt.Errorf("%w; make toolchain builds it", err)
 	}
@@ -75,7 +76,7 @@ func test(build string, args, packages []string) error {
 	printSkips(os.Stdout, list, packages)
 	cmd := command(goCommand, append([]string{
 		"test", "-count=1", "-short", "-vet=off", "-tags=fakenet",
-		"-exec", fmt.Sprintf("%s -kernel %s -plan %s", testexec, kernel, planFile),
+		"-exec", fmt.Sprintf("%s -goroot %s -kernel %s -plan %s", testexec, goroot, kernel, planFile),
 	}, append(args, packages...)...)...)
 	cmd.Env = append(os.Environ(), "GOOS=tamago", "GOARCH=riscv64", "GOFLAGS=", "GOOSPKG=")
 	if err := cmd.Run(); err != nil {

@@ -36,7 +36,7 @@ func (t Tree) Mount(archive []byte) error { return t.fs.mount(archive) }
 
 // Get returns the mode and contents of a file.
 func (t Tree) Get(path string) (mode uint32, data string, err error) {
-	n, err := t.fs.find(path, true)
+	n, err := t.fs.find(AtCWD, path, true)
 	if err != nil {
 		return 0, "", err
 	}
@@ -45,7 +45,7 @@ func (t Tree) Get(path string) (mode uint32, data string, err error) {
 
 // Put overwrites the start of a file.
 func (t Tree) Put(path, data string) error {
-	n, err := t.fs.find(path, true)
+	n, err := t.fs.find(AtCWD, path, true)
 	if err == nil {
 		_, err = n.writeAt([]byte(data), 0)
 	}

@@ -64,10 +64,15 @@ func (o *openFile) writable() bool { return o.flags&openAccess != O_RDONLY }
 
 // Open opens the file at path.
 func Open(path string, mode int, perm uint32) (fd int, err error) {
+	return Openat(AtCWD, path, mode, perm)
+}
+
+// Openat is Open from the directory dirfd.
+func Openat(dirfd int, path string, mode int, perm uint32) (fd int, err error) {
 	fs.lock()
 	defer fs.mu.Unlock()
 	exclusive := mode&O_CREAT != 0 && mode&O_EXCL != 0
-	at, err := fs.walk(path, !exclusive && mode&O_NOFOLLOW == 0)
+	at, err := fs.walk(dirfd, path, !exclusive && mode&O_NOFOLLOW == 0)
 	if err != nil {
 		return -1, err
 	}
@@ -156,13 +161,21 @@ func Dup2(fd, newfd int) error {
 // CloseOnExec does nothing: nothing is ever executed.
 func CloseOnExec(fd int) {}
 
-// SetNonblock checks fd only: a blocking call here never blocks more than its
-// own goroutine.
+// SetNonblock notes whether fd is non-blocking, which package os asks with
+// F_GETFL. It makes no other difference: a call that waits holds up its own
+// goroutine only, and package poll can end it.
 func SetNonblock(fd int, nonblocking bool) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	_, err := fs.get(fd)
-	return err
+	file, err := fs.get(fd)
+	if err != nil {
+		return err
+	}
+	file.flags &^= O_NONBLOCK
+	if nonblocking {
+		file.flags |= O_NONBLOCK
+	}
+	return nil
 }
 
 // Fcntl answers F_GETFL.
@@ -176,7 +189,7 @@ func Fcntl(fd, cmd, arg int) (int, error) {
 	if cmd != F_GETFL {
 		return -1, ENOSYS
 	}
-	return file.flags & (openAccess | O_APPEND), nil
+	return file.flags & (openAccess | O_APPEND | O_NONBLOCK), nil
 }
 
 // Read reads from the file's position.

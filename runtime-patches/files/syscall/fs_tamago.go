@@ -206,7 +206,7 @@ func (f *fileSystem) makeAll(path string) (*inode, error) {
 		if i < len(path) && path[i] != '/' {
 			continue
 		}
-		at, err := f.walk(path[:i], true)
+		at, err := f.walk(AtCWD, path[:i], true)
 		if err != nil {
 			return nil, err
 		}
@@ -234,9 +234,10 @@ type place struct {
 	slash bool // the path ended in a slash
 }
 
-// walk resolves path. The last element may be missing (node is nil then); if it
-// is a symbolic link it is followed only if follow is set or a slash follows.
-func (f *fileSystem) walk(path string, follow bool) (place, error) {
+// walk resolves path, starting in the directory that is open as dirfd if it is
+// relative. The last element may be missing (node is nil then); if it is a
+// symbolic link it is followed only if follow is set or a slash follows.
+func (f *fileSystem) walk(dirfd int, path string, follow bool) (place, error) {
 	if path == "" {
 		return place{}, ENOENT
 	}
@@ -248,7 +249,17 @@ func (f *fileSystem) walk(path string, follow bool) (place, error) {
 			return place{}, EINVAL
 		}
 	}
-	at := f.start(path, f.cwd)
+	base := f.cwd
+	if path[0] != '/' && dirfd != AtCWD {
+		file, err := f.get(dirfd)
+		if err != nil {
+			return place{}, err
+		}
+		if base = file.node; !base.isDir() {
+			return place{}, ENOTDIR
+		}
+	}
+	at := f.start(path, base)
 	links := 0
 	for rest := path; ; {
 		slashes := 0
@@ -305,8 +316,8 @@ func (f *fileSystem) start(path string, dir *inode) place {
 }
 
 // find resolves path to an existing node.
-func (f *fileSystem) find(path string, follow bool) (*inode, error) {
-	at, err := f.walk(path, follow)
+func (f *fileSystem) find(dirfd int, path string, follow bool) (*inode, error) {
+	at, err := f.walk(dirfd, path, follow)
 	if err == nil && at.node == nil {
 		err = ENOENT
 	}
@@ -315,8 +326,8 @@ func (f *fileSystem) find(path string, follow bool) (*inode, error) {
 
 // vacant resolves path to a name under which a new node can be entered. Only a
 // directory may be named with a slash behind it.
-func (f *fileSystem) vacant(path string, dir bool) (place, error) {
-	at, err := f.walk(path, false)
+func (f *fileSystem) vacant(dirfd int, path string, dir bool) (place, error) {
+	at, err := f.walk(dirfd, path, false)
 	switch {
 	case err != nil:
 		return at, err
@@ -329,8 +340,8 @@ func (f *fileSystem) vacant(path string, dir bool) (place, error) {
 }
 
 // occupied resolves path to a name that can be removed.
-func (f *fileSystem) occupied(path string) (place, error) {
-	at, err := f.walk(path, false)
+func (f *fileSystem) occupied(dirfd int, path string) (place, error) {
+	at, err := f.walk(dirfd, path, false)
 	switch {
 	case err != nil:
 		return at, err

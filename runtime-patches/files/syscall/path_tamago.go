@@ -1,20 +1,35 @@
 //go:build tamago
 
 // Calls that take paths. Each resolves its paths and acts on the tree under one
-// lock, so all of them are atomic.
+// lock, so all of them are atomic. Those with a directory descriptor (dirfd)
+// start relative paths there, or in the working directory if it is AtCWD.
 
 package syscall
 
+// AtCWD stands for the working directory where a directory descriptor is wanted.
+const AtCWD = -100
+
+// Flags of the calls with a directory descriptor.
+const (
+	AtSymlinkNoFollow = 0x100 // act on a symbolic link itself
+	AtRemoveDir       = 0x200 // Unlinkat: remove a directory
+)
+
+func follows(flags int) bool { return flags&AtSymlinkNoFollow == 0 }
+
 // Stat fills in st for the file at path, following a symbolic link.
-func Stat(path string, st *Stat_t) error { return statPath(path, st, true) }
+func Stat(path string, st *Stat_t) error { return Fstatat(AtCWD, path, st, 0) }
 
 // Lstat is Stat for the link itself.
-func Lstat(path string, st *Stat_t) error { return statPath(path, st, false) }
+func Lstat(path string, st *Stat_t) error {
+	return Fstatat(AtCWD, path, st, AtSymlinkNoFollow)
+}
 
-func statPath(path string, st *Stat_t, follow bool) error {
+// Fstatat is Stat, or Lstat, from the directory dirfd.
+func Fstatat(dirfd int, path string, st *Stat_t, flags int) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	n, err := fs.find(path, follow)
+	n, err := fs.find(dirfd, path, follows(flags))
 	if err != nil {
 		return err
 	}
@@ -23,10 +38,13 @@ func statPath(path string, st *Stat_t, follow bool) error {
 }
 
 // Mkdir makes a directory.
-func Mkdir(path string, perm uint32) error {
+func Mkdir(path string, perm uint32) error { return Mkdirat(AtCWD, path, perm) }
+
+// Mkdirat is Mkdir from the directory dirfd.
+func Mkdirat(dirfd int, path string, perm uint32) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	at, err := fs.vacant(path, true)
+	at, err := fs.vacant(dirfd, path, true)
 	if err != nil {
 		return err
 	}
@@ -35,32 +53,28 @@ func Mkdir(path string, perm uint32) error {
 }
 
 // Rmdir removes an empty directory.
-func Rmdir(path string) error {
-	fs.lock()
-	defer fs.mu.Unlock()
-	at, err := fs.occupied(path)
-	switch {
-	case err != nil:
-		return err
-	case !at.node.isDir():
-		return ENOTDIR
-	case len(at.node.entries) > 0:
-		return ENOTEMPTY
-	}
-	at.dir.unlink(at.name)
-	return nil
-}
+func Rmdir(path string) error { return Unlinkat(AtCWD, path, AtRemoveDir) }
 
 // Unlink removes a name of something other than a directory. The file itself
 // lives on while it is open or has other names.
-func Unlink(path string) error {
+func Unlink(path string) error { return Unlinkat(AtCWD, path, 0) }
+
+// Unlinkat is Unlink, or Rmdir, from the directory dirfd.
+func Unlinkat(dirfd int, path string, flags int) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	at, err := fs.occupied(path)
+	at, err := fs.occupied(dirfd, path)
 	if err != nil {
 		return err
 	}
-	if at.node.isDir() {
+	if flags&AtRemoveDir != 0 {
+		switch {
+		case !at.node.isDir():
+			return ENOTDIR
+		case len(at.node.entries) > 0:
+			return ENOTEMPTY
+		}
+	} else if at.node.isDir() {
 		return EISDIR
 	}
 	at.dir.unlink(at.name)
@@ -69,14 +83,17 @@ func Unlink(path string) error {
 }
 
 // Rename moves from to to, replacing a file or an empty directory there.
-func Rename(from, to string) error {
+func Rename(from, to string) error { return Renameat(AtCWD, from, AtCWD, to) }
+
+// Renameat is Rename with a directory descriptor for each path.
+func Renameat(fromfd int, from string, tofd int, to string) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	src, err := fs.occupied(from)
+	src, err := fs.occupied(fromfd, from)
 	if err != nil {
 		return err
 	}
-	dst, err := fs.walk(to, false)
+	dst, err := fs.walk(tofd, to, false)
 	switch {
 	case err != nil:
 		return err
@@ -116,17 +133,20 @@ func Rename(from, to string) error {
 }
 
 // Link gives the file at path another name.
-func Link(path, link string) error {
+func Link(path, link string) error { return Linkat(AtCWD, path, AtCWD, link) }
+
+// Linkat is Link with a directory descriptor for each path.
+func Linkat(fromfd int, path string, tofd int, link string) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	n, err := fs.find(path, false)
+	n, err := fs.find(fromfd, path, false)
 	if err != nil {
 		return err
 	}
 	if n.isDir() {
 		return EPERM
 	}
-	at, err := fs.vacant(link, false)
+	at, err := fs.vacant(tofd, link, false)
 	if err != nil {
 		return err
 	}
@@ -136,7 +156,10 @@ func Link(path, link string) error {
 }
 
 // Symlink makes a symbolic link with the given target, which need not exist.
-func Symlink(target, link string) error {
+func Symlink(target, link string) error { return Symlinkat(target, AtCWD, link) }
+
+// Symlinkat is Symlink from the directory dirfd.
+func Symlinkat(target string, dirfd int, link string) error {
 	if target == "" {
 		return ENOENT
 	}
@@ -145,7 +168,7 @@ func Symlink(target, link string) error {
 	}
 	fs.lock()
 	defer fs.mu.Unlock()
-	at, err := fs.vacant(link, false)
+	at, err := fs.vacant(dirfd, link, false)
 	if err != nil {
 		return err
 	}
@@ -156,10 +179,13 @@ func Symlink(target, link string) error {
 }
 
 // Readlink copies as much of the target of a symbolic link into buf as fits.
-func Readlink(path string, buf []byte) (int, error) {
+func Readlink(path string, buf []byte) (int, error) { return Readlinkat(AtCWD, path, buf) }
+
+// Readlinkat is Readlink from the directory dirfd.
+func Readlinkat(dirfd int, path string, buf []byte) (int, error) {
 	fs.lock()
 	defer fs.mu.Unlock()
-	n, err := fs.find(path, false)
+	n, err := fs.find(dirfd, path, false)
 	if err != nil {
 		return 0, err
 	}
@@ -170,10 +196,13 @@ func Readlink(path string, buf []byte) (int, error) {
 }
 
 // Chmod sets the permission bits, which nothing here enforces.
-func Chmod(path string, mode uint32) error {
+func Chmod(path string, mode uint32) error { return Fchmodat(AtCWD, path, mode, 0) }
+
+// Fchmodat is Chmod from the directory dirfd.
+func Fchmodat(dirfd int, path string, mode uint32, flags int) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	n, err := fs.find(path, true)
+	n, err := fs.find(dirfd, path, follows(flags))
 	if err != nil {
 		return err
 	}
@@ -187,15 +216,18 @@ func (n *inode) chmod(mode uint32) {
 }
 
 // Chown sets the owner; -1 leaves a value alone.
-func Chown(path string, uid, gid int) error { return chownPath(path, uid, gid, true) }
+func Chown(path string, uid, gid int) error { return Fchownat(AtCWD, path, uid, gid, 0) }
 
 // Lchown is Chown for a link itself.
-func Lchown(path string, uid, gid int) error { return chownPath(path, uid, gid, false) }
+func Lchown(path string, uid, gid int) error {
+	return Fchownat(AtCWD, path, uid, gid, AtSymlinkNoFollow)
+}
 
-func chownPath(path string, uid, gid int, follow bool) error {
+// Fchownat is Chown, or Lchown, from the directory dirfd.
+func Fchownat(dirfd int, path string, uid, gid int, flags int) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	n, err := fs.find(path, follow)
+	n, err := fs.find(dirfd, path, follows(flags))
 	if err != nil {
 		return err
 	}
@@ -218,9 +250,14 @@ func UtimesNano(path string, ts []Timespec) error {
 	if len(ts) != 2 {
 		return EINVAL
 	}
+	return Utimensat(AtCWD, path, (*[2]Timespec)(ts), 0)
+}
+
+// Utimensat is UtimesNano from the directory dirfd.
+func Utimensat(dirfd int, path string, ts *[2]Timespec, flags int) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	n, err := fs.find(path, true)
+	n, err := fs.find(dirfd, path, follows(flags))
 	if err != nil {
 		return err
 	}
@@ -238,7 +275,7 @@ func UtimesNano(path string, ts []Timespec) error {
 func Truncate(path string, length int64) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	n, err := fs.find(path, true)
+	n, err := fs.find(AtCWD, path, true)
 	if err != nil {
 		return err
 	}
@@ -259,7 +296,7 @@ func (n *inode) truncate(length int64) error {
 func Chdir(path string) error {
 	fs.lock()
 	defer fs.mu.Unlock()
-	n, err := fs.find(path, true)
+	n, err := fs.find(AtCWD, path, true)
 	if err != nil {
 		return err
 	}

@@ -21,9 +21,15 @@ import (
 // zero Errno means no error.
 type Errno uintptr
 
+// Error returns the text for the number. Like on other systems it begins with a
+// small letter, which the table does not: programs look for parts of it.
 func (e Errno) Error() string {
 	if 0 <= int(e) && int(e) < len(errorstr) && errorstr[e] != "" {
-		return errorstr[e]
+		s := errorstr[e]
+		if c := s[0]; 'A' <= c && c <= 'Z' && 'a' <= s[1] && s[1] <= 'z' {
+			s = string(c+'a'-'A') + s[1:]
+		}
+		return s
 	}
 	return "errno " + strconv.Itoa(int(e))
 }
@@ -125,6 +131,7 @@ const (
 	O_EXCL      = 0200
 	O_TRUNC     = 01000
 	O_APPEND    = 02000
+	O_NONBLOCK  = 04000
 	O_SYNC      = 010000
 	O_DIRECTORY = 020000
 	O_NOFOLLOW  = 040000
