@@ -6,7 +6,11 @@
 
 package runtime
 
-import "unsafe"
+import (
+	"internal/abi"
+	"internal/goarch"
+	"unsafe"
+)
 
 // The exceptions of RISC-V that a process can cause, as in scause.
 const (
@@ -22,6 +26,10 @@ const (
 	causeLoadPage        = 13
 	causeStorePage       = 15
 )
+
+// faultSlices, in a1 of fault_handler, asks the kernel to enter the handler at the end
+// of each time slice too.
+const faultSlices = 1
 
 // faultEntry is in assembly.
 func faultEntry()
@@ -49,6 +57,28 @@ func faultCrash() {
 	tracebacktrap(r.pc, r.sp, r.lr, gp)
 	tracebackothers(gp)
 	exit(2)
+}
+
+// preemptUpcall runs on gsignal at the end of a time slice that found gp running
+// Go code at pc. It asks gp to let others run, and if pc is a place where that can
+// be done at once, returns where to continue instead: in asyncPreempt, called as if
+// by the interrupted instruction.
+//
+//go:nowritebarrierrec
+func preemptUpcall(gp *g, sp, pc, lr uintptr) (newpc, newsp, newlr uintptr) {
+	ipc.poll = true
+	gp.preempt = true
+	gp.stackguard0 = stackPreempt
+	if debug.asyncpreemptoff != 0 || !wantAsyncPreempt(gp) {
+		return 0, 0, 0
+	}
+	ok, resume := isAsyncSafePoint(gp, pc, sp, lr)
+	if !ok {
+		return 0, 0, 0
+	}
+	sp -= goarch.PtrSize
+	*(*uintptr)(unsafe.Pointer(sp)) = lr
+	return abi.FuncPCABI0(asyncPreempt), sp, resume
 }
 
 // sigpanic is called as if by the instruction that faulted. It must not be

@@ -68,9 +68,6 @@ func setProcessCPUProfiler(hz int32) {}
 
 func setThreadCPUProfiler(hz int32) {}
 
-// mpreinit does nothing: an m needs no stack for signals.
-func mpreinit(mp *m) {}
-
 func unminit() {}
 
 //go:nowritebarrierrec

@@ -44,6 +44,9 @@ func minit() {
 
 func signame(sig uint32) string { return "" }
 
+// mpreinit does nothing: an m needs no stack for signals.
+func mpreinit(mp *m) {}
+
 // newosproc starts mp on another hart.
 //
 //go:nowritebarrier
@@ -117,8 +120,13 @@ func walltime() (sec int64, nsec int32) {
 	return t / 1e9, int32(t % 1e9)
 }
 
+// write1 writes to the console. Other files are package syscall's.
+//
 //go:nosplit
 func write1(fd uintptr, p unsafe.Pointer, n int32) int32 {
+	if fd != 1 && fd != 2 {
+		return -9 // EBADF
+	}
 	for i := int32(0); i < n; i++ {
 		goos.Printk(*(*byte)(add(p, uintptr(i))))
 	}

@@ -32,7 +32,7 @@ func osinit() {
 	if int64(processInfo.A[0]) > 0 {
 		memBudget = uintptr(processInfo.A[4]) * physPageSize
 	}
-	goos.Syscall3(goos.SysFaultHandler, uint64(abi.FuncPCABI0(faultEntry)), 0, 0)
+	goos.Syscall3(goos.SysFaultHandler, uint64(abi.FuncPCABI0(faultEntry)), faultSlices, 0)
 }
 
 // processInfo is what process_info said about this process at its start.
@@ -42,6 +42,12 @@ var processInfo goos.Regs
 func refuse(why string) {
 	write1(2, unsafe.Pointer(unsafe.StringData(why)), int32(len(why)))
 	exit(2)
+}
+
+// mpreinit gives m the stack on which it hears of the end of a time slice.
+func mpreinit(mp *m) {
+	mp.gsignal = malg(8 << 10)
+	mp.gsignal.m = mp
 }
 
 func minit() {}
@@ -179,10 +185,13 @@ func flushErr() {
 	}
 }
 
-// write1 writes to the console, whatever fd is: 1 or 2.
+// write1 writes to the console. Other files are package syscall's.
 //
 //go:nosplit
 func write1(fd uintptr, p unsafe.Pointer, n int32) int32 {
+	if fd != 1 && fd != 2 {
+		return -9 // EBADF
+	}
 	flushErr()
 	return console(p, n)
 }

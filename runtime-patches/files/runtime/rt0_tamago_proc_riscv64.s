@@ -24,6 +24,7 @@ TEXT _rt0_riscv64_tamago(SB),NOSPLIT|NOFRAME,$0
 // instruction, in the form that tracebacks expect: ra saved below sp, and ra = pc
 // unless pc is what was bad, when the caller in ra is the one to blame.
 TEXT runtime·faultEntry(SB),NOSPLIT|NOFRAME,$0
+	BLT	A0, ZERO, slice
 	BEQ	g, ZERO, dead
 	MOV	g_m(g), T0
 	BEQ	T0, ZERO, dead
@@ -46,6 +47,7 @@ TEXT runtime·faultEntry(SB),NOSPLIT|NOFRAME,$0
 	BEQ	T1, A0, push
 	MOV	A2, RA
 push:
+	MOV	ZERO, A0
 	MOV	$SYS_FAULT_DONE, A7
 	ECALL
 	MOV	$runtime·sigpanic<ABIInternal>(SB), T0
@@ -63,11 +65,43 @@ system:
 	MOV	A2, faultRegs_pc(T1)
 	MOV	X2, faultRegs_sp(T1)
 	MOV	RA, faultRegs_lr(T1)
+	MOV	ZERO, A0
 	MOV	$SYS_FAULT_DONE, A7
 	ECALL
 	MOV	runtime·faultCrashFn(SB), A0
 	MOV	$runtime·switchToCrashStack0<ABIInternal>(SB), T0
 	JMP	(T0)
+
+slice:
+	// The end of a time slice, not a fault: a0 = scause of an interrupt, a1 = sp,
+	// a2 = pc. fault_done with a0 = 1 continues what was interrupted with all its
+	// registers, but for pc, sp and ra if a1 is not zero.
+	BEQ	g, ZERO, resume
+	MOV	g_m(g), T0
+	BEQ	T0, ZERO, resume
+	MOV	m_curg(T0), T1
+	BNE	T1, g, resume
+	MOV	m_gsignal(T0), T1
+	BEQ	T1, ZERO, resume
+	MOV	g, A0
+	MOV	RA, A3
+	MOV	T1, g
+	MOV	(g_stack+stack_hi)(g), X2
+	ADD	$-48, X2		// the callee may spill its arguments above its frame
+	CALL	runtime·preemptUpcall<ABIInternal>(SB)
+	MOV	A2, A3
+	MOV	A1, A2
+	MOV	A0, A1
+	MOV	$1, A0
+	MOV	$SYS_FAULT_DONE, A7
+	ECALL
+	JMP	0(PC)
+resume:
+	MOV	$1, A0
+	MOV	ZERO, A1
+	MOV	$SYS_FAULT_DONE, A7
+	ECALL
+	JMP	0(PC)
 
 dead:
 	MOV	$2, A0
