@@ -54,6 +54,9 @@ func TestFailedTest(t *testing.T) {
 		{"--- FAIL: TestAB (0.00s)\nFAIL\n", false},
 		{"# pkg\na.go:1:1: syntax error\nFAIL\tpkg [build failed]\n", false},
 		{"panic: test timed out after 2m0s\n\trunning tests:\n\t\tTestA (2m0s)\n", true},
+		{"unexpected fault address 0x10\nfatal error: fault\n\ngoroutine 7 [running]:\npkg.f()\npkg_test.TestA(0x1)\n", true},
+		{"panic: x\n\ngoroutine 7 [running]:\npkg_test.TestA.func1(0x1)\n", true},
+		{"panic: x\n\ngoroutine 7 [running]:\npkg_test.TestB(0x1)\n", false},
 		{"ok  \tpkg\t0.1s\n", false},
 	} {
 		if got := failedTest(tt.out, "TestA"); got != tt.want {

@@ -65,7 +65,7 @@ func (t tree) control(ctx context.Context, mutants []*mutant) error {
 	for pkg, names := range tests {
 		out, err := t.goTest(ctx, pkg, strings.Join(names, "|"), "-v")
 		if err != nil {
-			return fmt.Errorf("%s: %w\n%s", pkg, err, out)
+			return fmt.Errorf("%s: %w\n%s", pkg, err, brief(out))
 		}
 		for _, name := range names {
 			if !strings.Contains(out, "--- PASS: "+name+" ") {
@@ -107,16 +107,30 @@ func (t tree) try(ctx context.Context, m *mutant) (err error) {
 	case err == nil:
 		return errEscaped
 	case !failed:
-		return fmt.Errorf("%w: %w\n%s", errBroken, err, out)
+		return fmt.Errorf("%w: %w\n%s", errBroken, err, brief(out))
 	}
 	return nil
 }
 
-// failedTest reports whether go test's output says that the test failed, or did
-// not end in time.
+// failedTest reports whether go test's output says that the test failed, did not
+// end in time, or brought the test program down.
 func failedTest(out, test string) bool {
 	name := regexp.QuoteMeta(test)
-	return regexp.MustCompile(`(?m)^(--- FAIL: ` + name + ` |\t+` + name + ` \([0-9a-z.]+\)$|goroutine .*\.` + name + `\()`).MatchString(out)
+	if regexp.MustCompile(`(?m)^(--- FAIL: ` + name + ` |\t+` + name + ` \([0-9a-z.]+\)$)`).MatchString(out) {
+		return true
+	}
+	crashed := regexp.MustCompile(`(?m)^(panic:|fatal error:|unexpected fault address|SIG[A-Z]+:)`).MatchString(out)
+	return crashed && regexp.MustCompile(`(?m)\.`+name+`(\.func[0-9.]+)?\(`).MatchString(out)
+}
+
+// brief returns the first lines of a command's output.
+func brief(out string) string {
+	const lines = 20
+	parts := strings.SplitAfterN(out, "\n", lines+1)
+	if len(parts) > lines {
+		parts[lines] = "...\n"
+	}
+	return strings.Join(parts, "")
 }
 
 // goTest runs tests of a package in the tree.
