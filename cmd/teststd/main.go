@@ -5,13 +5,14 @@
 //	go run ./cmd/teststd os sync/atomic         these packages
 //
 // It reports like go test: a line "ok" or "FAIL" with the seconds for each
-// package, and exits with 1 if any failed. Tests that std.txt leaves out are
-// listed with their reasons first. Tests run with -short and a loopback network
-// inside the process (build tag fakenet).
+// package, and exits with 1 if any failed. Every test that does not run is listed
+// with the reason: that of std.txt, or the test's own. Tests run with -short and a
+// loopback network inside the process (build tag fakenet).
 package main
 
 import (
 	_ "embed"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"nexus.internal/cmd/testexec/plan"
 )
@@ -27,27 +29,26 @@ import (
 var std string
 
 func main() {
-	build := flag.String("build", "build", "folder with toolchain/ and for what is built")
-	timeout := flag.String("timeout", "5m", "time limit of each package")
-	run := flag.String("run", "", "run only tests that match this pattern")
-	verbose := flag.Bool("v", false, "print all tests")
+	o := options{}
+	flag.StringVar(&o.build, "build", "build", "folder with toolchain/ and kernel.elf, and for what is built")
+	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "time limit of each package")
+	flag.StringVar(&o.run, "run", "", "run only tests that match this pattern")
+	flag.BoolVar(&o.verbose, "v", false, "print what tests print")
 	flag.Parse()
-	args := []string{"-timeout", *timeout}
-	if *run != "" {
-		args = append(args, "-run", *run)
-	}
-	if *verbose {
-		args = append(args, "-v")
-	}
-	if err := test(*build, args, flag.Args()); err != nil {
+	if err := o.test(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "teststd:", err)
 		os.Exit(1)
 	}
 }
 
-// test runs go test with the arguments args on packages, by default those of the
-// plan.
-func test(build string, args, packages []string) error {
+type options struct {
+	build, run string
+	timeout    time.Duration
+	verbose    bool
+}
+
+// test runs the tests of packages, by default those of the plan.
+func (o *options) test(packages []string) error {
 	list, err := plan.Parse(strings.NewReader(std))
 	if err != nil {
 		return fmt.Errorf("std.txt: %w", err)
@@ -57,29 +58,46 @@ func test(build string, args, packages []string) error {
 			packages = append(packages, p.Path)
 		}
 	}
-	if build, err = filepath.Abs(build); err != nil {
+	build, err := filepath.Abs(o.build)
+	if err != nil {
 		return err
 	}
-	goroot := filepath.Join(build, "toolchain")
-	goCommand := filepath.Join(goroot, "bin", "go")
-	if _, err := os.Stat(goCommand); err != nil {
-		return fmt.Errorf("%w; make toolchain builds it", err)
+	goroot, kernel := filepath.Join(build, "toolchain"), filepath.Join(build, "kernel.elf")
+	for _, need := range []string{goroot, kernel} {
+		if _, err := os.Stat(need); err != nil {
+			return fmt.Errorf("%w; make programs builds it", err)
+		}
 	}
-	planFile := filepath.Join(build, "std.txt")
+	planFile, testexec := filepath.Join(build, "std.txt"), filepath.Join(build, "testexec")
 	if err := os.WriteFile(planFile, []byte(std), 0o644); err != nil {
 		return err
 	}
-	testexec, kernel := filepath.Join(build, "testexec"), filepath.Join(build, "kernel.elf")
 	if err := command("go", "build", "-o", testexec, "./cmd/testexec").Run(); err != nil {
 		return fmt.Errorf("building testexec: %w", err)
 	}
 	printSkips(os.Stdout, list, packages)
-	cmd := command(goCommand, append([]string{
-		"test", "-count=1", "-short", "-vet=off", "-tags=fakenet",
+	args := []string{
+		"test", "-json", "-count=1", "-short", "-vet=off", "-tags=fakenet", "-timeout", o.timeout.String(),
 		"-exec", fmt.Sprintf("%s -goroot %s -kernel %s -plan %s", testexec, goroot, kernel, planFile),
-	}, append(args, packages...)...)...)
+	}
+	if o.run != "" {
+		args = append(args, "-run", o.run)
+	}
+	cmd := command(filepath.Join(goroot, "bin", "go"), append(args, packages...)...)
 	cmd.Env = append(os.Environ(), "GOOS=tamago", "GOARCH=riscv64", "GOFLAGS=", "GOOSPKG=")
-	if err := cmd.Run(); err != nil {
+	cmd.Stdout = nil
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	r := newReport(os.Stdout, o.verbose)
+	readErr := r.read(events)
+	err = cmd.Wait()
+	fmt.Printf("%d packages ok, %d failed; %d tests skipped themselves\n", r.ok, r.failed, r.skipped)
+	if err := errors.Join(readErr, err); err != nil {
 		return fmt.Errorf("go test: %w", err)
 	}
 	return nil
