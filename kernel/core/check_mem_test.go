@@ -60,10 +60,15 @@ func (c *checker) frames() {
 				own++
 			}
 			if e.IsLeaf() {
-				c.want(e&(sv39.W|sv39.X) != sv39.W|sv39.X, "proc %d: %#x is writable and executable", i, va)
-				r := p.regionOf(va)
-				start := va >= abi.StartPage
-				c.want(start && e.Perm() == sv39.Perm(sv39.U|sv39.R) || r != nil && r.perm == e.Perm(), "proc %d: %#x is mapped with %#x", i, va, e.Perm())
+				want := sv39.Perm(sv39.U | sv39.R)
+				if r := p.regionOf(va); r != nil {
+					want = r.perm
+				} else if va < abi.StartPage {
+					want = 0
+				}
+				if e.Perm() != want || e&(sv39.W|sv39.X) == sv39.W|sv39.X {
+					c.want(false, "proc %d: %#x is mapped with %#x, want %#x", i, va, e.Perm(), want)
+				}
 			}
 		})
 		c.want(own == p.acct.Used(), "proc %d: %d frames in its space, account says %d", i, own, p.acct.Used())
