@@ -1,0 +1,400 @@
+package core
+
+import (
+	"testing"
+
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/elf/elftest"
+)
+
+// testbed is a process with capabilities of every kind and of every weakness, to
+// make system calls from. It has taken a call of client, which waits.
+type testbed struct {
+	proc
+	client                                       proc
+	taken, takenBuf                              uint64 // reply rights: without and with a reply buffer
+	recv, send, big, bare                        uint64 // endpoint of 64 bytes and two requests; bare has no rights
+	note, bareNote, timer                        uint64
+	vmo, vmoRO, program                          uint64
+	console, bareConsole, spawnCap, bareSpawn    uint64
+	child, bareChild, dead, closedEP, closedNote uint64
+}
+
+func newTestbed(s *sim) *testbed {
+	root := s.root
+	q, _ := s.spawn()
+	b := &testbed{proc: q}
+	b.console = s.give(root, hConsole, abi.RightWrite|abi.RightGrant, 0, q)
+	b.bareConsole = s.give(root, hConsole, abi.RightGrant, 0, q)
+	b.spawnCap = s.give(root, hSpawn, abi.RightManage|abi.RightGrant, 0, q)
+	b.bareSpawn = s.give(root, hSpawn, abi.RightGrant, 0, q)
+	b.program = s.give(root, hProgram, abi.RightRead|abi.RightExec|abi.RightGrant, 0, q)
+	_, child := s.spawn()
+	b.child = s.give(root, child, abi.RightRead|abi.RightManage|abi.RightGrant, 0, q)
+	b.bareChild = s.give(root, child, abi.RightGrant, 0, q)
+	b.recv = q.must(abi.SysEndpointCreate, 2, 64)
+	b.send = q.must(abi.SysCapCopy, b.recv, uint64(abi.RightSend|abi.RightGrant))
+	b.bare = q.must(abi.SysCapCopy, b.send, 0)
+	b.big = q.must(abi.SysEndpointCreate, 2, abi.MaxMessage)
+	b.note = q.must(abi.SysNotificationCreate, 1)
+	b.bareNote = q.must(abi.SysCapCopy, b.note, uint64(abi.RightGrant))
+	b.timer = q.must(abi.SysTimerCreate, b.note, 1)
+	b.vmo = q.must(abi.SysVMOCreate, 2*abi.PageSize)
+	b.vmoRO = q.must(abi.SysCapCopy, b.vmo, uint64(abi.RightRead))
+
+	other, dead := s.spawn()
+	b.dead = s.give(root, dead, abi.RightRead|abi.RightManage, 0, q)
+	b.closedEP = s.give(other, other.must(abi.SysEndpointCreate, 1, 1), abi.RightSend, 0, q)
+	b.closedNote = s.give(other, other.must(abi.SysNotificationCreate, 1), abi.RightSignal, 0, q)
+	other.sys(abi.SysExit)
+
+	b.client, _ = s.spawn()
+	send := s.give(q, b.recv, abi.RightSend, 0, b.client)
+	for i, right := range []*uint64{&b.taken, &b.takenBuf} {
+		b.client.trap(abi.SysCall, &regs{A: [7]uint64{0: send, 1: 8 | abi.FlagNoWait, 2: uint64(i), 6: uint64(i) * recvVA}})
+		q.trap(abi.SysWait, &regs{A: [7]uint64{1: abi.FlagNoWait, 2: b.recv}, S10: 1})
+		*right = q.request(1).right
+	}
+	b.client.wait(0, 0)
+	return b
+}
+
+// spawnArgs writes a spawn specification that edit has changed into the memory of
+// b and returns the arguments of the call.
+func (b *testbed) spawnArgs(edit func(sp *abi.SpawnSpec)) []uint64 {
+	sp := b.s.spec()
+	b.write(bootVA, b.s.root.read(bootVA, 128))
+	sp.ELF = abi.Handle(b.program)
+	edit(&sp)
+	b.write(specVA, specBytes(&sp))
+	return []uint64{b.spawnCap, specVA}
+}
+
+// elfVMO returns a memory object with an executable of the boot image's kind.
+// Only those may be executed, so the test makes one behind the kernel's back.
+func (b *testbed) elfVMO(image []byte) uint64 {
+	h := b.must(abi.SysVMOCreate, uint64(len(image)))
+	b.write(msgVA, image)
+	b.must(abi.SysVMOWrite, h, 0, msgVA, uint64(len(image)))
+	b.s.caps[b.s.lookup(b.Process, h)].rights |= abi.RightExec
+	return h
+}
+
+const (
+	bogus   = uint64(7)<<32 | 200     // a handle of nobody
+	badPtr  = uint64(0x8020_0000)     // kernel memory
+	hole    = uint64(abi.MapEnd - 64) // user addresses without memory
+	waitNot = uint64(abi.FlagNoWait)
+)
+
+// refusals is, for every system call, every documented way to be refused.
+var refusals = []struct {
+	name string
+	num  uint64
+	want abi.Errno
+	args func(b *testbed) []uint64
+}{
+	{"bogus accept", abi.SysWait, abi.EBADF, func(b *testbed) []uint64 { return []uint64{0, waitNot, bogus} }},
+	{"notification", abi.SysWait, abi.EKIND, func(b *testbed) []uint64 { return []uint64{0, waitNot, b.note} }},
+	{"no receive right", abi.SysWait, abi.EPERM, func(b *testbed) []uint64 { return []uint64{0, waitNot, b.send} }},
+	{"kernel buffer", abi.SysWait, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{0, waitNot, b.recv, 0, 0, 0, badPtr} }},
+	{"buffer over the end", abi.SysWait, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{0, waitNot, b.recv, 0, 0, 0, abi.UserEnd - 8191} }},
+
+	{"bogus", abi.SysCall, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"bogus capability", abi.SysCall, abi.EBADF, func(b *testbed) []uint64 { return []uint64{b.send, 0, 0, 0, bogus} }},
+	{"reply right to move", abi.SysCall, abi.EBADF, func(b *testbed) []uint64 { return []uint64{b.send, 0, 0, 0, b.taken} }},
+	{"memory object", abi.SysCall, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.vmo} }},
+	{"no send right", abi.SysCall, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bare} }},
+	{"capability without grant", abi.SysCall, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.send, 0, 0, 0, b.bare} }},
+	{"kernel message", abi.SysCall, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.big, 100, 0, 0, 0, badPtr} }},
+	{"kernel reply buffer", abi.SysCall, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.big, 8, 0, 0, 0, 0, badPtr} }},
+	{"over the endpoint's limit", abi.SysCall, abi.EMSGSIZE, func(b *testbed) []uint64 { return []uint64{b.send, 65, 0, 0, 0, msgVA} }},
+	{"over the limit", abi.SysCall, abi.EMSGSIZE, func(b *testbed) []uint64 { return []uint64{b.big, abi.MaxMessage + 1, 0, 0, 0, msgVA} }},
+	{"queue full", abi.SysCall, abi.EAGAIN, func(b *testbed) []uint64 {
+		for b.sys(abi.SysSend, b.send) == 0 {
+		}
+		return []uint64{b.send}
+	}},
+	{"too many calls", abi.SysCall, abi.ENOSPC, func(b *testbed) []uint64 {
+		ep := b.must(abi.SysEndpointCreate, maxEndpointDepth, 64)
+		for i := range uint64(callsPerProcess) {
+			b.must(abi.SysCall, ep, waitNot, i)
+		}
+		return []uint64{ep, waitNot}
+	}},
+	{"closed", abi.SysCall, abi.ECLOSED, func(b *testbed) []uint64 { return []uint64{b.closedEP} }},
+
+	{"bogus", abi.SysReply, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"bogus accept", abi.SysReply, abi.EBADF, func(b *testbed) []uint64 { return []uint64{b.taken, 0, bogus} }},
+	{"bogus capability", abi.SysReply, abi.EBADF, func(b *testbed) []uint64 { return []uint64{b.taken, 0, 0, 0, bogus} }},
+	{"accept notification", abi.SysReply, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.taken, 0, b.note} }},
+	{"accept without right", abi.SysReply, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.taken, 0, b.send} }},
+	{"capability without grant", abi.SysReply, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.taken, 0, 0, 0, b.bare} }},
+	{"kernel receive buffer", abi.SysReply, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.taken, 0, b.recv, 0, 0, 0, badPtr} }},
+	{"kernel message", abi.SysReply, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.takenBuf, 100, 0, 0, 0, badPtr} }},
+	{"no memory", abi.SysReply, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.takenBuf, 100, 0, 0, 0, hole} }},
+	{"no reply buffer", abi.SysReply, abi.EMSGSIZE, func(b *testbed) []uint64 { return []uint64{b.taken, 65, 0, 0, 0, msgVA} }},
+	{"over the limit", abi.SysReply, abi.EMSGSIZE, func(b *testbed) []uint64 { return []uint64{b.takenBuf, abi.MaxMessage + 1, 0, 0, 0, msgVA} }},
+	{"client's table full", abi.SysReply, abi.EPEERNOSPACE, func(b *testbed) []uint64 {
+		b.must(abi.SysReply, b.takenBuf, waitNot)
+		b.client.fill()
+		return []uint64{b.taken, 0, 0, 0, b.send}
+	}},
+	{"answered already", abi.SysReply, abi.ENOENT, func(b *testbed) []uint64 {
+		b.must(abi.SysReply, b.taken, waitNot)
+		return []uint64{b.taken}
+	}},
+
+	{"bogus", abi.SysSend, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"bogus capability", abi.SysSend, abi.EBADF, func(b *testbed) []uint64 { return []uint64{b.send, 0, 0, 0, bogus} }},
+	{"notification", abi.SysSend, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.note} }},
+	{"no send right", abi.SysSend, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bare} }},
+	{"receive right to move", abi.SysSend, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.send, 0, 0, 0, b.recv} }},
+	{"not inline", abi.SysSend, abi.EMSGSIZE, func(b *testbed) []uint64 { return []uint64{b.big, 65} }},
+	{"flags", abi.SysSend, abi.EMSGSIZE, func(b *testbed) []uint64 { return []uint64{b.big, waitNot} }},
+	{"queue full", abi.SysSend, abi.EAGAIN, func(b *testbed) []uint64 {
+		for b.sys(abi.SysSend, b.send) == 0 {
+		}
+		return []uint64{b.send}
+	}},
+	{"closed", abi.SysSend, abi.ECLOSED, func(b *testbed) []uint64 { return []uint64{b.closedEP} }},
+	{"receiver's table full", abi.SysSend, abi.EPEERNOSPACE, func(b *testbed) []uint64 {
+		b.fill()
+		return []uint64{b.send, 0, 0, 0, b.send}
+	}},
+
+	{"no such call", abi.SysCancel, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{0, 0, 99} }},
+
+	{"bogus", abi.SysNotify, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, 1} }},
+	{"endpoint", abi.SysNotify, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send, 1} }},
+	{"no right", abi.SysNotify, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareNote, 1} }},
+	{"closed", abi.SysNotify, abi.ECLOSED, func(b *testbed) []uint64 { return []uint64{b.closedNote, 1} }},
+
+	{"no depth", abi.SysEndpointCreate, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{0, 8} }},
+	{"too deep", abi.SysEndpointCreate, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{maxEndpointDepth + 1, 8} }},
+	{"too long", abi.SysEndpointCreate, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{1, abi.MaxMessage + 1} }},
+	{"no handle left", abi.SysEndpointCreate, abi.ENOSPC, func(b *testbed) []uint64 { b.fill(); return []uint64{1, 8} }},
+	{"no handle left", abi.SysNotificationCreate, abi.ENOSPC, func(b *testbed) []uint64 { b.fill(); return nil }},
+
+	{"bogus", abi.SysTimerCreate, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, 1} }},
+	{"endpoint", abi.SysTimerCreate, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send, 1} }},
+	{"no right", abi.SysTimerCreate, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareNote, 1} }},
+	{"no bits", abi.SysTimerCreate, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.note, 0} }},
+	{"no handle left", abi.SysTimerCreate, abi.ENOSPC, func(b *testbed) []uint64 { b.fill(); return []uint64{b.note, 1} }},
+	{"closed", abi.SysTimerCreate, abi.ECLOSED, func(b *testbed) []uint64 { return []uint64{b.closedNote, 1} }},
+	{"bogus", abi.SysTimerSet, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, 1} }},
+	{"notification", abi.SysTimerSet, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.note, 1} }},
+
+	{"bogus", abi.SysCapCopy, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"wider", abi.SysCapCopy, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.send, uint64(abi.RightManage)} }},
+	{"timer", abi.SysCapCopy, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.timer, uint64(abi.RightManage)} }},
+	{"unknown right", abi.SysCapCopy, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.send, 1 << 31} }},
+	{"no handle left", abi.SysCapCopy, abi.ENOSPC, func(b *testbed) []uint64 { b.fill(); return []uint64{b.send, 0} }},
+	{"bogus", abi.SysCapClose, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"bogus", abi.SysCapRevoke, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"bogus", abi.SysCapInfo, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"reply right", abi.SysCapInfo, abi.EBADF, func(b *testbed) []uint64 { return []uint64{b.taken} }},
+
+	{"empty", abi.SysVMOCreate, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{0} }},
+	{"too large", abi.SysVMOCreate, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{maxVMOBytes + 1} }},
+	{"over the budget", abi.SysVMOCreate, abi.ENOMEM, func(b *testbed) []uint64 { return []uint64{maxVMOBytes} }},
+	{"no handle left", abi.SysVMOCreate, abi.ENOSPC, func(b *testbed) []uint64 { b.fill(); return []uint64{1} }},
+
+	{"bogus", abi.SysVMOMap, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, 0, 0, 4096, rw} }},
+	{"endpoint", abi.SysVMOMap, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send, 0, 0, 4096, rw} }},
+	{"read-only", abi.SysVMOMap, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.vmoRO, 0, 0, 4096, rw} }},
+	{"not executable", abi.SysVMOMap, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 0, 4096, uint64(abi.RightRead | abi.RightExec)} }},
+	{"without reading", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 0, 4096, uint64(abi.RightWrite)} }},
+	{"other rights", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 0, 4096, rw | uint64(abi.RightGrant)} }},
+	{"high rights", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 0, 4096, rw | 1<<40} }},
+	{"no length", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 0, 0, rw} }},
+	{"unaligned length", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 0, 4095, rw} }},
+	{"unaligned address", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, abi.MapBase + 1, 0, 4096, rw} }},
+	{"unaligned offset", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 8, 4096, rw} }},
+	{"past the end", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 4096, 8192, rw} }},
+	{"offset past the end", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 3 * 4096, 4096, rw} }},
+	{"length wraps", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 4096, ^uint64(4095), rw} }},
+	{"below the area", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, abi.UserBase, 0, 4096, rw} }},
+	{"above the area", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, abi.MapEnd - 4096, 0, 8192, rw} }},
+	{"in the heap", abi.SysVMOMap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, abi.HeapBase, 0, 4096, rw} }},
+	{"writable and executable", abi.SysVMOMap, abi.EWX, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, 0, 4096, rw | uint64(abi.RightExec)} }},
+	{"in use", abi.SysVMOMap, abi.EOVERLAP, func(b *testbed) []uint64 {
+		return []uint64{b.vmo, b.must(abi.SysVMOMap, b.vmo, 0, 0, 8192, rw) + 4096, 0, 4096, rw}
+	}},
+
+	{"no mapping left", abi.SysVMOMap, abi.ENOSPC, func(b *testbed) []uint64 {
+		for b.numRegions < regionsPerProcess {
+			b.must(abi.SysVMOMap, b.vmo, 0, 0, 4096, rw)
+		}
+		return []uint64{b.vmo, 0, 0, 4096, rw}
+	}},
+
+	{"unaligned", abi.SysUnmap, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{abi.MapBase + 1, 4096} }},
+	{"nothing there", abi.SysUnmap, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{abi.MapBase, 4096} }},
+	{"the heap", abi.SysUnmap, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{abi.HeapBase, childBudget*4096 + heapSlack} }},
+	{"the stack", abi.SysUnmap, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{abi.StackTop - abi.StackSize, abi.StackSize} }},
+	{"empty", abi.SysUnmap, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{abi.MapBase, 0} }},
+
+	{"bogus", abi.SysVMORead, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, 0, msgVA, 1} }},
+	{"endpoint", abi.SysVMORead, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send, 0, msgVA, 1} }},
+	{"no right", abi.SysVMORead, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.must(abi.SysCapCopy, b.vmo, 0), 0, msgVA, 1} }},
+	{"too long", abi.SysVMORead, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, msgVA, abi.MaxMessage + 1} }},
+	{"past the end", abi.SysVMORead, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 8191, msgVA, 2} }},
+	{"offset wraps", abi.SysVMORead, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, ^uint64(0), msgVA, 2} }},
+	{"read-only buffer", abi.SysVMORead, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, abi.StartPage, 1} }},
+	{"bogus", abi.SysVMOWrite, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, 0, msgVA, 1} }},
+	{"endpoint", abi.SysVMOWrite, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send, 0, msgVA, 1} }},
+	{"read-only", abi.SysVMOWrite, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.vmoRO, 0, msgVA, 1} }},
+	{"boot image", abi.SysVMOWrite, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.program, 0, msgVA, 1} }},
+	{"past the end", abi.SysVMOWrite, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 8192, msgVA, 1} }},
+	{"no memory", abi.SysVMOWrite, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, hole, 64} }},
+
+	{"bogus", abi.SysProcessKill, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"endpoint", abi.SysProcessKill, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send} }},
+	{"no right", abi.SysProcessKill, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareChild} }},
+	{"dead", abi.SysProcessKill, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{b.dead} }},
+	{"bogus", abi.SysProcessInfo, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"endpoint", abi.SysProcessInfo, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send} }},
+	{"no right", abi.SysProcessInfo, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareChild} }},
+	{"bogus", abi.SysProcessWatch, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, b.note, 1} }},
+	{"bogus notification", abi.SysProcessWatch, abi.EBADF, func(b *testbed) []uint64 { return []uint64{b.child, bogus, 1} }},
+	{"endpoint", abi.SysProcessWatch, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.child, b.send, 1} }},
+	{"no right", abi.SysProcessWatch, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareChild, b.note, 1} }},
+	{"no signal right", abi.SysProcessWatch, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.child, b.bareNote, 1} }},
+	{"no bits", abi.SysProcessWatch, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.child, b.note, 0} }},
+	{"closed notification", abi.SysProcessWatch, abi.ECLOSED, func(b *testbed) []uint64 { return []uint64{b.child, b.closedNote, 1} }},
+	{"watched", abi.SysProcessWatch, abi.EBUSY, func(b *testbed) []uint64 {
+		b.must(abi.SysProcessWatch, b.child, b.note, 1)
+		return []uint64{b.child, b.note, 2}
+	}},
+
+	{"bogus", abi.SysConsoleWrite, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, msgVA, 1} }},
+	{"endpoint", abi.SysConsoleWrite, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send, msgVA, 1} }},
+	{"no right", abi.SysConsoleWrite, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareConsole, msgVA, 1} }},
+	{"too long", abi.SysConsoleWrite, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.console, msgVA, abi.MaxMessage + 1} }},
+	{"kernel memory", abi.SysConsoleWrite, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.console, badPtr, 1} }},
+	{"kernel address", abi.SysFaultHandler, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{badPtr} }},
+	{"bogus", abi.SysSystemInfo, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"console", abi.SysSystemInfo, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.console} }},
+	{"no right", abi.SysSystemInfo, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareSpawn} }},
+
+	{"bogus", abi.SysSpawn, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, specVA} }},
+	{"console", abi.SysSpawn, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.console, specVA} }},
+	{"no right", abi.SysSpawn, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareSpawn, specVA} }},
+	{"kernel memory", abi.SysSpawn, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.spawnCap, badPtr} }},
+	{"no handle left", abi.SysSpawn, abi.ENOSPC, func(b *testbed) []uint64 {
+		a := b.spawnArgs(func(*abi.SpawnSpec) {})
+		b.fill()
+		return a
+	}},
+	{"unknown", abi.SysCount, abi.ENOSYS, func(b *testbed) []uint64 { return nil }},
+	{"unknown", ^uint64(0), abi.ENOSYS, func(b *testbed) []uint64 { return nil }},
+}
+
+// specs is what is wrong with the specification of a process.
+var specs = []struct {
+	name string
+	want abi.Errno
+	edit func(b *testbed, sp *abi.SpawnSpec)
+}{
+	{"no name", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.NameLen = 0 }},
+	{"long name", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.NameLen = abi.MaxName + 1 }},
+	{"name in kernel memory", abi.EFAULT, func(b *testbed, sp *abi.SpawnSpec) { sp.NamePtr = badPtr }},
+	{"boot data without memory", abi.EFAULT, func(b *testbed, sp *abi.SpawnSpec) { sp.BootPtr = hole }},
+	{"many capabilities", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.NumCaps = abi.MaxSpawnCaps + 1 }},
+	{"much boot data", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.DataLen = abi.MaxBootData - 11 }},
+	{"boot data wraps", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.DataLen = ^uint64(0) - 11 }},
+	{"fewer arguments", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.Argc = 1 }},
+	{"more arguments", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.Argc = 1 << 40 }},
+	{"argument without end", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.ArgsLen, sp.EnvLen = 7, 5 }},
+	{"environment count", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.Envc = 0 }},
+	{"console without capability", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.Console = 1 }},
+	{"console of another kind", abi.EKIND, func(b *testbed, sp *abi.SpawnSpec) {
+		sp.Console, sp.NumCaps = 1, 1
+		sp.Caps[0] = abi.SpawnCap{Handle: abi.Handle(b.send), Rights: abi.RightSend}
+	}},
+	{"program bogus", abi.EBADF, func(b *testbed, sp *abi.SpawnSpec) { sp.ELF = abi.Handle(bogus) }},
+	{"program an endpoint", abi.EKIND, func(b *testbed, sp *abi.SpawnSpec) { sp.ELF = abi.Handle(b.send) }},
+	{"program not executable", abi.EPERM, func(b *testbed, sp *abi.SpawnSpec) { sp.ELF = abi.Handle(b.vmo) }},
+	{"program unaligned", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.ELFOff = 8 }},
+	{"program past the end", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.ELFLen = 1 << 40 }},
+	{"program offset past the end", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.ELFOff = 1 << 40 }},
+	{"program cut", abi.EELF, func(b *testbed, sp *abi.SpawnSpec) { sp.ELFLen = 500 }},
+	{"program empty", abi.EELF, func(b *testbed, sp *abi.SpawnSpec) { sp.ELFLen = 0 }},
+	{"program writable and executable", abi.EWX, func(b *testbed, sp *abi.SpawnSpec) {
+		f := elftest.File{Entry: abi.ImageBase + 0x1000, Segments: []elftest.Segment{
+			{Type: elftest.Load, Flags: elftest.R | elftest.W | elftest.X, VA: abi.ImageBase + 0x1000, Data: []byte{1, 2, 3, 4}}}}
+		image := f.Build()
+		sp.ELF, sp.ELFLen = abi.Handle(b.elfVMO(image)), uint64(len(image))
+	}},
+	{"files bogus", abi.EBADF, func(b *testbed, sp *abi.SpawnSpec) { sp.Files = abi.Handle(bogus) }},
+	{"files without right", abi.EPERM, func(b *testbed, sp *abi.SpawnSpec) {
+		sp.Files, sp.FilesLen = abi.Handle(b.must(abi.SysCapCopy, b.vmo, 0)), 1
+	}},
+	{"files past the end", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.Files, sp.FilesLen = abi.Handle(b.vmo), 8193 }},
+	{"files empty", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.Files = abi.Handle(b.vmo) }},
+	{"service exists", abi.EEXIST, func(b *testbed, sp *abi.SpawnSpec) {
+		b.write(bootVA, b.name[:b.nameN])
+		sp.NameLen = uint64(b.nameN)
+	}},
+	{"small budget", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.Frames = minFrames - 1 }},
+	{"budget beyond the heap", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.Frames = maxBudget + 1 }},
+	{"huge budget", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.Frames = ^uint64(0) }},
+	{"budget beyond the memory", abi.ENOMEM, func(b *testbed, sp *abi.SpawnSpec) { sp.Frames = maxBudget }},
+	{"capability bogus", abi.EBADF, func(b *testbed, sp *abi.SpawnSpec) { sp.NumCaps = 1 }},
+	{"capability without grant", abi.EPERM, func(b *testbed, sp *abi.SpawnSpec) {
+		sp.NumCaps, sp.Caps[0] = 1, abi.SpawnCap{Handle: abi.Handle(b.vmoRO), Rights: abi.RightRead}
+	}},
+	{"capability wider", abi.EPERM, func(b *testbed, sp *abi.SpawnSpec) {
+		sp.NumCaps, sp.Caps[0] = 1, abi.SpawnCap{Handle: abi.Handle(b.send), Rights: abi.RightSend | abi.RightRead}
+	}},
+	{"receive right", abi.EPERM, func(b *testbed, sp *abi.SpawnSpec) {
+		sp.NumCaps, sp.Caps[0] = 1, abi.SpawnCap{Handle: abi.Handle(b.recv), Rights: abi.RightRecv}
+	}},
+	{"capability with unknown right", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) {
+		sp.NumCaps, sp.Caps[0] = 1, abi.SpawnCap{Handle: abi.Handle(b.send), Rights: 1 << 31}
+	}},
+}
+
+// Every refusal is the documented one and changes nothing, and every documented
+// refusal exists.
+func TestRefusals(t *testing.T) {
+	seen := map[docKey]bool{}
+	run := func(t *testing.T, num uint64, want abi.Errno, args func(b *testbed) []uint64) {
+		t.Helper()
+		s := newSim(t)
+		s.seen = seen
+		b := newTestbed(s)
+		a := args(b)
+		s.check()
+		b.schedule()
+		before := (&world{sim: s}).counts(b.proc)
+		unreserved := s.pool.Unreserved()
+		b.fails(want, num, a...)
+		if after := (&world{sim: s}).counts(b.proc); after != before || s.pool.Unreserved() != unreserved {
+			t.Errorf("%+v before, %+v after", before, after)
+		}
+		s.check()
+	}
+	for _, tt := range refusals {
+		name := "unknown"
+		if tt.num < abi.SysCount {
+			name = abi.Calls[tt.num].Name
+		}
+		t.Run(name+"/"+tt.name, func(t *testing.T) { run(t, tt.num, tt.want, tt.args) })
+	}
+	for _, tt := range specs {
+		t.Run("spawn/"+tt.name, func(t *testing.T) {
+			run(t, abi.SysSpawn, tt.want, func(b *testbed) []uint64 {
+				return b.spawnArgs(func(sp *abi.SpawnSpec) { tt.edit(b, sp) })
+			})
+		})
+	}
+	for _, doc := range abi.Calls {
+		for _, e := range doc.Errors {
+			if !seen[docKey{uint64(doc.Number), e}] {
+				t.Errorf("%s is documented to fail with %v, and never did", doc.Name, e)
+			}
+		}
+	}
+}
