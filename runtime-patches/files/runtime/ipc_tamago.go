@@ -158,15 +158,16 @@ func nexus_ipc(key, num uint64, r *goos.Regs) {
 		r.A[1] |= goos.FlagNoWait
 	}
 	goos.Syscall(num, r)
-	if int64(r.A[0]) < 0 {
+	event := r.A[0]
+	if int64(event) < 0 {
 		return
 	}
-	if s.right != 0 && num != goos.SysCall {
+	if num != goos.SysCall {
 		rearm(s)
 	}
-	if r.A[0] != goos.EventNone {
-		if r.A[1] == key && r.A[0] <= goos.EventNotify {
-			if r.A[0] == goos.EventRequest {
+	if event != goos.EventNone {
+		if r.A[1] == key && event <= goos.EventNotify {
+			if event == goos.EventRequest {
 				s.right = r.A[4]
 			}
 			if !alone {
@@ -211,7 +212,9 @@ func rearm(s *slot) {
 // aloneUntil reports whether nothing else in the process can run now, and when the
 // next timer is due (0: none).
 func aloneUntil(pp *p) (until int64, alone bool) {
-	if !runqempty(pp) || !sched.runq.empty() || gcBlackenEnabled != 0 || sched.gcwaiting.Load() ||
+	// With one M there is no need for atomic loads of the queue, nor for a look at
+	// sched.gcwaiting: the world is not stopping while this goroutine runs.
+	if pp.runqhead != pp.runqtail || pp.runnext != 0 || sched.runq.size != 0 || gcBlackenEnabled != 0 ||
 		fingStatus.Load()&(fingWait|fingWake) == fingWait|fingWake || gcCleanups.needsWake() || traceEnabled() {
 		return 0, false
 	}
@@ -219,7 +222,9 @@ func aloneUntil(pp *p) (until int64, alone bool) {
 	if until != 0 && until <= nanotime1() {
 		return 0, false
 	}
-	flushErr()
+	if errLine.n != 0 {
+		flushErr()
+	}
 	return until, true
 }
 

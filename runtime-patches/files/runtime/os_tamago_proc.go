@@ -92,9 +92,12 @@ func walltime() (sec int64, nsec int32) {
 
 // processRand generates what crypto/rand hands out. It is not the generator of
 // the runtime itself (globalRand): each gets a key of its own from the seed.
+// Many processes never need it, so it is set up at first use.
 var processRand struct {
-	lock  mutex
-	state chacha8rand.State
+	lock   mutex
+	seeded bool
+	key    [32]byte
+	state  chacha8rand.State
 }
 
 // runtimeSeed is what startupRand points to; randinit overwrites it.
@@ -109,9 +112,8 @@ func seedRandom(seed *[32]byte) {
 	gen.Init(*seed)
 	fillRandom(gen, runtimeSeed[:])
 	startupRand = runtimeSeed[:]
-	var key [32]byte
-	fillRandom(gen, key[:])
-	gen.Init(key)
+	fillRandom(gen, processRand.key[:])
+	*gen = chacha8rand.State{}
 }
 
 // fillRandom fills b from s.
@@ -140,6 +142,11 @@ func readRandom(r []byte) int {
 //go:linkname sysrand_read crypto/internal/sysrand.runtime_getRandom
 func sysrand_read(b []byte) {
 	lock(&processRand.lock)
+	if !processRand.seeded {
+		processRand.seeded = true
+		processRand.state.Init(processRand.key)
+		clear(processRand.key[:])
+	}
 	fillRandom(&processRand.state, b)
 	unlock(&processRand.lock)
 }
