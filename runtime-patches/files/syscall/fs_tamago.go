@@ -92,8 +92,8 @@ func (n *inode) resize(size int64) error {
 	old := len(n.data)
 	if n.shared || size > int64(cap(n.data)) {
 		room := size
-		if !n.shared && room < 2*int64(old) {
-			room = 2 * int64(old) // appending stays linear in total
+		if !n.shared {
+			room = max(size, min(2*int64(old), fileMax)) // appending stays linear in total
 		}
 		data := make([]byte, min(int64(old), size), room)
 		copy(data, n.data)

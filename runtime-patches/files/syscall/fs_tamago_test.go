@@ -7,6 +7,7 @@ package syscall_test
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"strings"
 	. "syscall"
 	"testing"
@@ -430,18 +431,45 @@ func TestRejectArchive(t *testing.T) {
 	}
 }
 
+// mountOrRefuse fails if a is accepted but cannot be mounted.
+func mountOrRefuse(t *testing.T, a []byte) {
+	n, err := CheckArchive(a)
+	if err != nil {
+		return
+	}
+	if err := NewTree().Mount(a); err != nil && err != EEXIST && err != ENOTDIR {
+		t.Errorf("mount of %d records: %v", n, err)
+	}
+}
+
+// TestDamagedArchives changes bytes of a good archive at random: a process cannot
+// start the workers that fuzzing needs.
+func TestDamagedArchives(t *testing.T) {
+	good := archive(
+		record{S_IFREG | 0644, "a/b", []byte("contents")},
+		record{S_IFDIR | 0755, "/d/e", nil},
+		record{S_IFREG | 0600, "a/c", nil},
+	)
+	rounds := 20000
+	if testing.Short() {
+		rounds /= 10
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range rounds {
+		a := append([]byte(nil), good[:len(good)-r.IntN(2)*r.IntN(len(good))]...)
+		for range r.IntN(4) {
+			if len(a) > 0 {
+				a[r.IntN(len(a))] ^= 1 << r.IntN(8)
+			}
+		}
+		mountOrRefuse(t, a)
+	}
+}
+
 func FuzzParseArchive(f *testing.F) {
 	f.Add(archive(record{S_IFREG | 0644, "a/b", []byte("c")}, record{S_IFDIR, "/d", nil}))
 	for _, a := range malformed() {
 		f.Add(a)
 	}
-	f.Fuzz(func(t *testing.T, a []byte) {
-		n, err := CheckArchive(a)
-		if err != nil {
-			return
-		}
-		if err := NewTree().Mount(a); err != nil && err != EEXIST && err != ENOTDIR {
-			t.Errorf("mount of %d records: %v", n, err)
-		}
-	})
+	f.Fuzz(mountOrRefuse)
 }
