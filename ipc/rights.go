@@ -86,6 +86,9 @@ type Info struct {
 
 // Info asks the kernel what the handle names.
 func (c ref) Info() (Info, error) {
+	if c.h == 0 {
+		return Info{}, ErrBadHandle
+	}
 	var r Regs
 	r.A[0] = uint64(c.h)
 	c.p.syscall(abi.SysCapInfo, &r)
@@ -97,6 +100,9 @@ func (c ref) Info() (Info, error) {
 
 // derive asks the kernel for a copy with fewer rights.
 func (c ref) derive(rights abi.Rights, badge uint64) (ref, error) {
+	if c.h == 0 {
+		return ref{}, ErrBadHandle
+	}
 	var r Regs
 	r.A[0], r.A[1], r.A[2] = uint64(c.h), uint64(rights), badge
 	c.p.syscall(abi.SysCapCopy, &r)

@@ -23,8 +23,11 @@ import (
 	"nexus.internal/ipc/abi"
 )
 
-// MaxCaps is the size of a process's capability table.
-const MaxCaps = 256
+// Limits of a process.
+const (
+	MaxCaps   = 256 // capabilities
+	MaxOneWay = 64  // one-way messages that wait for it, so that calls have room
+)
 
 // Main is the program of a process. What it returns is the exit status.
 type Main func(p *Process) int

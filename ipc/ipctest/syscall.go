@@ -226,6 +226,15 @@ func (p *Process) syscall(num uint64, r *ipc.Regs, mem []byte, out *[8]uint64) a
 		if e != abi.OK {
 			return e
 		}
+		oneWay := 0
+		for _, c := range m.ep.queue {
+			if c.s == nil {
+				oneWay++
+			}
+		}
+		if oneWay >= MaxOneWay {
+			return abi.EAGAIN
+		}
 		p.enqueue(m)
 	case abi.SysCancel:
 		for _, s := range p.slots {
@@ -373,6 +382,11 @@ func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno 
 			q = c.obj.(*procObj).p
 		}
 		return p.process(num, q, r, out)
+	case abi.SysSpawn: // by its number it can only be tried; Spawn has Go arguments
+		if _, e := p.get(r.A[0], abi.KindSpawn, abi.RightManage); e != abi.OK {
+			return e
+		}
+		return abi.EFAULT
 	case abi.SysSystemInfo:
 		if _, e := p.get(r.A[0], abi.KindSpawn, abi.RightManage); e != abi.OK {
 			return e

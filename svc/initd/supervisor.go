@@ -219,9 +219,9 @@ func (c *child) again(now time.Time) (time.Duration, bool) {
 
 // restart starts c again after its pause.
 func (s *supervisor) restart(c *child) {
-	_, err := s.start(c)
+	pid, err := s.start(c)
 	if err == nil {
-		s.env.Log.Info("service started again", "svc", c.service.Name, "restarts", c.restarts)
+		s.env.Log.Info("service started again", "svc", c.service.Name, "pid", pid)
 		return
 	}
 	s.env.Log.Error("service cannot be started again", "svc", c.service.Name, "err", err)

@@ -16,6 +16,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/svc"
+	"nexus.internal/svc/control"
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/policy"
 )
@@ -37,8 +38,9 @@ type tester struct {
 	logd    *svc.Remote
 	policy  policy.Client
 	journal journal.Client
-	self    uint64 // own service id
-	mark    uint64 // id of the newest journal record when the audited questions began
+	self    uint64         // own service id
+	mark    uint64         // id of the newest journal record when the audited questions began
+	base    *control.Usage // of the system, before the first attack
 
 	loop *loop
 }
