@@ -35,6 +35,7 @@ type Process struct {
 	// yielded is set while the thread is ready after a CALL without waiting that
 	// ran the server at once: what the call returns can still be an event.
 	yielded bool
+	lent    bool // a server runs in the slice of the thread, or has
 	satp    uint64 // value of the CSR
 	pid     uint64
 	sid     uint64
@@ -63,6 +64,7 @@ type Process struct {
 	freeH      uint32 // first free entry of handle + 1
 	refs       uint32 // capabilities that name this process
 	numRegions int
+	hotRegion  uint32 // index in regions of the last hit; that entry is in use, or all are free
 	endpoints  uint32 // first endpoint served
 	notifs     uint32 // first notification received
 	numEPs     uint32
@@ -140,7 +142,7 @@ func (k *Kernel) yieldTo(p, s *Process) {
 	if k.ready.head == 0 {
 		k.sliceEnd = k.now() + sliceNS
 	}
-	p.thread, p.yielded = threadReady, true
+	p.thread, p.yielded, p.lent = threadReady, true, true
 	k.pushReadyFirst(p)
 	k.switchTo(s)
 }
@@ -155,7 +157,11 @@ func (k *Kernel) pick() {
 	p := &k.procs[head]
 	k.removeReady(p)
 	p.yielded = false
-	if k.ready.head != 0 {
+	if p.lent {
+		// It goes on in its own slice. With a new one, it and its server could keep
+		// all others from the hart by handing it to each other.
+		p.lent = false
+	} else if k.ready.head != 0 {
 		k.sliceEnd = k.now() + sliceNS
 	}
 	k.switchTo(p)
@@ -275,7 +281,7 @@ func (k *Kernel) teardown(p *Process) {
 	for i := range p.regions[:p.numRegions] {
 		k.dropRegion(&p.regions[i])
 	}
-	p.numRegions = 0
+	p.numRegions, p.hotRegion, p.regions[0] = 0, 0, region{}
 	if p.space.Root != 0 {
 		p.space.Destroy(k.pool)
 	}

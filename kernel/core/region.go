@@ -27,7 +27,7 @@ type region struct {
 }
 
 // addRegion adds r to the address space of p, in which it must overlap nothing.
-func (k *Kernel) addRegion(p *Process, r region) abi.Errno {
+func (k *Kernel) addRegion(p *Process, r *region) abi.Errno {
 	if p.numRegions == regionsPerProcess {
 		return abi.ENOSPC
 	}
@@ -37,7 +37,8 @@ func (k *Kernel) addRegion(p *Process, r region) abi.Errno {
 	if r.vmo != 0 {
 		k.vmos[r.vmo].maps++
 	}
-	p.regions[p.numRegions] = r
+	p.regions[p.numRegions] = *r
+	p.hotRegion = uint32(p.numRegions)
 	p.numRegions++
 	return abi.OK
 }
@@ -51,8 +52,12 @@ func (k *Kernel) dropRegion(r *region) {
 
 // regionOf returns the region that holds va, nil if there is none.
 func (p *Process) regionOf(va uint64) *region {
+	if r := &p.regions[p.hotRegion]; va-r.start < r.end-r.start {
+		return r
+	}
 	for i := range p.regions[:p.numRegions] {
 		if r := &p.regions[i]; va-r.start < r.end-r.start {
+			p.hotRegion = uint32(i)
 			return r
 		}
 	}
@@ -142,7 +147,7 @@ func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
 		return abi.EINVAL
 	}
 	r := region{start: va, end: va + length, perm: permOf(rights), kind: regionShare, user: true, vmo: n.obj, off: off}
-	if errno := k.addRegion(p, r); errno != abi.OK {
+	if errno := k.addRegion(p, &r); errno != abi.OK {
 		return errno
 	}
 	x[hart.A0] = va
@@ -213,6 +218,7 @@ func (k *Kernel) sysUnmap(p *Process) abi.Errno {
 		k.dropRegion(r)
 		p.numRegions--
 		p.regions[i] = p.regions[p.numRegions]
+		p.hotRegion = 0 // always in use: regions of the program are never unmapped
 		x[hart.A0] = 0
 		return abi.OK
 	}

@@ -167,7 +167,7 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 func (p *Process) reset() {
 	p.Frame = hart.NewFrame()
 	p.fpu = hart.FPState{}
-	p.state, p.thread, p.yielded = procLive, threadHanded, false
+	p.state, p.thread, p.yielded, p.lent = procLive, threadHanded, false, false
 	p.next, p.prev = 0, 0
 	p.initHandles()
 	p.events = callList{}
@@ -198,16 +198,16 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 		if s.Perm&sv39.Perm(sv39.W) != 0 {
 			r.kind = regionCopy
 		}
-		if errno := k.addRegion(p, r); errno != abi.OK {
+		if errno := k.addRegion(p, &r); errno != abi.OK {
 			return errno
 		}
 	}
 	data := sv39.Perm(sv39.U | sv39.R | sv39.W)
 	heapEnd := abi.HeapBase + pr.frames*abi.PageSize + heapSlack
-	if errno := k.addRegion(p, region{start: abi.HeapBase, end: heapEnd, perm: data}); errno != abi.OK {
+	if errno := k.addRegion(p, &region{start: abi.HeapBase, end: heapEnd, perm: data}); errno != abi.OK {
 		return errno
 	}
-	if errno := k.addRegion(p, region{start: abi.StackTop - abi.StackSize, end: abi.StackTop, perm: data}); errno != abi.OK {
+	if errno := k.addRegion(p, &region{start: abi.StackTop - abi.StackSize, end: abi.StackTop, perm: data}); errno != abi.OK {
 		return errno
 	}
 	start := abi.Start{
@@ -218,7 +218,7 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 	if pr.files != 0 {
 		size := pageUp(pr.filesLen)
 		r := region{start: abi.MapBase, end: abi.MapBase + size, perm: permOf(abi.RightRead), kind: regionShare, vmo: pr.files}
-		if errno := k.addRegion(p, r); errno != abi.OK {
+		if errno := k.addRegion(p, &r); errno != abi.OK {
 			return errno
 		}
 		start.FilesPtr, start.FilesLen = r.start, pr.filesLen
