@@ -35,7 +35,7 @@ type Process struct {
 	// yielded is set while the thread is ready after a CALL without waiting that
 	// ran the server at once: what the call returns can still be an event.
 	yielded bool
-	lent    bool // a server runs in the slice of the thread, or has
+	lent    bool   // a server runs in the slice of the thread, or has
 	satp    uint64 // value of the CSR
 	pid     uint64
 	sid     uint64
