@@ -19,7 +19,7 @@ const (
 	applyTimeout  = 20 * time.Second
 	testTimeout   = 2 * time.Minute
 	buildTimeout  = 5 * time.Minute
-	ladderTimeout = 3 * time.Minute
+	ladderTimeout = 45 * time.Second
 )
 
 // The ways for a mutant not to be caught.
