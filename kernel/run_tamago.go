@@ -7,7 +7,6 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
-	_ "unsafe" // for go:linkname
 
 	"nexus.internal/kernel/core"
 	"nexus.internal/kernel/hart"
@@ -15,9 +14,6 @@ import (
 	"nexus.internal/kernel/mem"
 	"nexus.internal/kernel/sv39"
 )
-
-//go:linkname systemstack runtime.nexus_systemstack
-func systemstack(fn func())
 
 // Exit statuses of the machine that are not the root process's.
 const (
@@ -44,7 +40,6 @@ func Run(m *Machine) {
 	// touch it: an allocation, for one, would trap.
 	hart.Init()
 	hart.FPOff()
-	// The system stack does not grow, which would allocate, and has a guard page.
 	systemstack(run)
 	hart.FPOn() // ReadMemStats computes with floats
 	status, _ := l.kernel.Ended()

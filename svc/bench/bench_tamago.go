@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"time"
-	"unsafe"
 
 	"nexus.internal/ipc/abi"
 )
@@ -95,7 +94,7 @@ func spawn(role string, vmo abi.Handle, size uint64, frames uint64, caps ...abi.
 	}
 	spec.Caps[0] = abi.SpawnCap{Handle: console, Rights: abi.RightWrite}
 	copy(spec.Caps[1:], caps)
-	r := sys(abi.SysSpawn, uint64(spawnCap), uint64(uintptr(unsafe.Pointer(spec))))
+	r := sys(abi.SysSpawn, uint64(spawnCap), specAddress(spec))
 	runtime.KeepAlive(name)
 	runtime.KeepAlive(args)
 	return r[0]

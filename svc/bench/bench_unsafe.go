@@ -11,6 +11,8 @@ import (
 // address returns where b is, for the kernel.
 func address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
 
+func specAddress(s *abi.SpawnSpec) uint64 { return uint64(uintptr(unsafe.Pointer(s))) }
+
 // buffer is a message buffer as package ipc has them: on the heap, where it does
 // not move, and by its size on a page.
 type buffer [abi.MaxMessage]byte
@@ -21,7 +23,7 @@ func newBuffer() *buffer { return new(buffer) }
 func (b *buffer) address() uint64 { return uint64(uintptr(unsafe.Pointer(b))) }
 
 // start returns the start page.
-func start() *abi.Start { return (*abi.Start)(unsafe.Pointer(uintptr(abi.StartPage))) }
+func start() *abi.Start { return (*abi.Start)(unsafe.Add(nil, uintptr(abi.StartPage))) }
 
 // touch writes to the memory at va.
-func touch(va uint64) { *(*byte)(unsafe.Pointer(uintptr(va))) = 1 }
+func touch(va uint64) { *(*byte)(unsafe.Add(nil, uintptr(va))) = 1 }
