@@ -34,24 +34,44 @@ type attacker struct {
 	p   ipc.Process
 }
 
-var attacks = map[string]attack{
-	"forged-identity":   forgedIdentity,
-	"handles":           handles,
-	"widening":          widening,
-	"flood":             flood,
-	"handle-exhaustion": handleExhaustion,
-	"vmo-exhaustion":    vmoExhaustion,
-	"fork-bomb":         forkBomb,
-	"syscall-fuzz":      syscallFuzz,
-	"frame-fuzz":        frameFuzz,
-	"spinner":           spinner,
-	"die-calling":       dieCalling,
-	"die-serving":       dieServing,
+// named is an attack and what it is called. Lists of them are constants: every
+// service is in one binary, and would pay for a map that is filled at the start.
+type named struct {
+	name string
+	run  attack
+}
+
+// anywhere are the attacks that need no particular machine.
+var anywhere = [...]named{
+	{"forged-identity", forgedIdentity},
+	{"handles", handles},
+	{"widening", widening},
+	{"flood", flood},
+	{"handle-exhaustion", handleExhaustion},
+	{"vmo-exhaustion", vmoExhaustion},
+	{"fork-bomb", forkBomb},
+	{"syscall-fuzz", syscallFuzz},
+	{"frame-fuzz", frameFuzz},
+	{"spinner", spinner},
+	{"die-calling", dieCalling},
+	{"die-serving", dieServing},
+}
+
+// find returns the attack of that name, or nil.
+func find(name string) attack {
+	for _, list := range [][]named{anywhere[:], here[:]} {
+		for _, n := range list {
+			if n.name == name {
+				return n.run
+			}
+		}
+	}
+	return nil
 }
 
 // Main is the service. The last argument names the attack.
 func Main(ctx context.Context, env *svc.Env) error {
-	f := attacks[env.Args[len(env.Args)-1]]
+	f := find(env.Args[len(env.Args)-1])
 	if f == nil {
 		return svc.Exit(Unknown)
 	}

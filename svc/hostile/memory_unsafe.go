@@ -12,19 +12,16 @@ import (
 	"nexus.internal/ipc/abi"
 )
 
-func init() {
-	for name, f := range map[string]attack{
-		"kernel-memory":    kernelMemory,
-		"foreign-memory":   foreignMemory,
-		"text-write":       textWrite,
-		"heap-exec":        heapExec,
-		"privileged":       privileged,
-		"heap-exhaustion":  heapExhaustion,
-		"stack-exhaustion": stackExhaustion,
-		"fault-kernel":     faultKernel,
-	} {
-		attacks[name] = f
-	}
+// here are the attacks on what only the target has.
+var here = [...]named{
+	{"kernel-memory", kernelMemory},
+	{"foreign-memory", foreignMemory},
+	{"text-write", textWrite},
+	{"heap-exec", heapExec},
+	{"privileged", privileged},
+	{"heap-exhaustion", heapExhaustion},
+	{"stack-exhaustion", stackExhaustion},
+	{"fault-kernel", faultKernel},
 }
 
 // faults reports whether f ended in a memory fault or an illegal instruction,

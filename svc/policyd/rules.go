@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -33,7 +34,7 @@ type Rules struct {
 }
 
 // decoding bounds what CBOR may ask for before it is believed.
-var decoding = func() cbor.DecMode {
+var decoding = sync.OnceValue(func() cbor.DecMode {
 	mode, err := cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
 		IndefLength:      cbor.IndefLengthForbidden,
@@ -46,7 +47,7 @@ var decoding = func() cbor.DecMode {
 		panic(err) // the options are constants
 	}
 	return mode
-}()
+})
 
 // Decode reads the rules that mkimage made of the policy files: a map from service
 // names to lists of capabilities.
@@ -55,7 +56,7 @@ func Decode(b []byte) (*Rules, error) {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooMany, len(b))
 	}
 	var file map[string][]string
-	if err := decoding.Unmarshal(b, &file); err != nil {
+	if err := decoding().Unmarshal(b, &file); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrEncoding, err)
 	}
 	return NewRules(file)

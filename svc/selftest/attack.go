@@ -54,38 +54,41 @@ const panicked = 2
 
 const loadPageFault = 13 // scause
 
-var strikes = []strike{
-	{name: "kernel-memory", ended: held},
-	{name: "foreign-memory", ended: held},
-	{name: "text-write", ended: held},
-	{name: "heap-exec", ended: held},
-	{name: "privileged", ended: held},
-	{name: "fault-kernel", ended: func(e control.Exit) error {
-		if e.PC < abi.ImageBase || e.PC >= abi.MapBase {
-			return fmt.Errorf("recorded pc %#x is not in the program", e.PC)
-		}
-		e.PC = 0
-		return want("how it ended", e, control.Exit{Status: abi.ExitFault, Cause: loadPageFault, Addr: hostile.FaultAddr})
-	}},
-	{name: "syscall-fuzz", ended: held},
-	{name: "frame-fuzz", ended: held},
-	{name: "forged-identity", ended: held},
-	{name: "handles", ended: held},
-	{name: "widening", ended: held},
-	{name: "flood", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
-	{name: "handle-exhaustion", ended: held},
-	{name: "vmo-exhaustion", ended: held},
-	{name: "heap-exhaustion", ended: status(abi.ExitNoMem, panicked)},
-	{name: "stack-exhaustion", ended: status(abi.ExitNoMem, panicked)},
-	{name: "fork-bomb", ended: held},
-	{name: "spinner", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
-	{name: "die-calling", ended: status(hostile.DiedCalling)},
-	{name: "die-serving", in: peerName, during: callDying, ended: status(hostile.DiedServing)},
+// strikes returns all attacks, in the order of the ladder.
+func strikes() []strike {
+	return []strike{
+		{name: "kernel-memory", ended: held},
+		{name: "foreign-memory", ended: held},
+		{name: "text-write", ended: held},
+		{name: "heap-exec", ended: held},
+		{name: "privileged", ended: held},
+		{name: "fault-kernel", ended: func(e control.Exit) error {
+			if e.PC < abi.ImageBase || e.PC >= abi.MapBase {
+				return fmt.Errorf("recorded pc %#x is not in the program", e.PC)
+			}
+			e.PC = 0
+			return want("how it ended", e, control.Exit{Status: abi.ExitFault, Cause: loadPageFault, Addr: hostile.FaultAddr})
+		}},
+		{name: "syscall-fuzz", ended: held},
+		{name: "frame-fuzz", ended: held},
+		{name: "forged-identity", ended: held},
+		{name: "handles", ended: held},
+		{name: "widening", ended: held},
+		{name: "flood", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
+		{name: "handle-exhaustion", ended: held},
+		{name: "vmo-exhaustion", ended: held},
+		{name: "heap-exhaustion", ended: status(abi.ExitNoMem, panicked)},
+		{name: "stack-exhaustion", ended: status(abi.ExitNoMem, panicked)},
+		{name: "fork-bomb", ended: held},
+		{name: "spinner", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
+		{name: "die-calling", ended: status(hostile.DiedCalling)},
+		{name: "die-serving", in: peerName, during: callDying, ended: status(hostile.DiedServing)},
+	}
 }
 
 // attackProofs returns the proofs of the attacks that list names, or of all.
 func attackProofs(list string) (ps []proof) {
-	for _, s := range strikes {
+	for _, s := range strikes() {
 		if s.in == "" {
 			s.in = attackerName
 		}

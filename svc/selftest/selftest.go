@@ -42,11 +42,12 @@ type tester struct {
 	mark    uint64         // id of the newest journal record when the audited questions began
 	base    *control.Usage // of the system, before the first attack
 
-	loop *loop
+	patience time.Duration
+	loop     *loop
 }
 
 // Main is the service. The argument "attacks" runs hostile services too, and
-// "attacks=a,b" only these.
+// "attacks=a,b" only these; "patience=2s" bounds each proof more tightly.
 func Main(ctx context.Context, env *svc.Env) error {
 	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
 		return err
@@ -56,12 +57,23 @@ func Main(ctx context.Context, env *svc.Env) error {
 		policyd: env.Dial("policyd", policy.Protocol),
 		logd:    env.Dial("logd", journal.Protocol),
 		self:    env.Process.Start().ServiceID,
+
+		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
 	proofs := append(append(append([]proof{}, policyProofs...), logProofs...), ipcProofs...)
 	for _, arg := range env.Args[1:] {
-		if name, list, _ := strings.Cut(arg, "="); name == "attacks" {
-			proofs = append(proofs, attackProofs(list)...)
+		name, value, _ := strings.Cut(arg, "=")
+		switch name {
+		case "attacks":
+			proofs = append(proofs, attackProofs(value)...)
+		case "patience":
+			var err error
+			if t.patience, err = time.ParseDuration(value); err != nil {
+				return fmt.Errorf("argument %q: %w", arg, err)
+			}
+		default:
+			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
 	for _, p := range proofs {
@@ -76,7 +88,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 }
 
 func (t *tester) prove(ctx context.Context, p proof) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, t.patience)
 	defer cancel()
 	return p.run(ctx, t)
 }
