@@ -39,7 +39,7 @@ var Layers = []Layer{
 	{Path: "ipc/ipctest", Inside: []string{"ipc"}, Host: true},
 	{Path: "kernel/mem/memtest", Inside: []string{"kernel"}, Host: true},
 	{Path: "kernel/elf/elftest", Inside: []string{"kernel", "ipc/abi"}, Host: true},
-	{Path: "svc/svctest", Inside: []string{"svc", "ipc"}, Host: true},
+	{Path: "svc/svctest", Inside: []string{"svc", "ipc"}, Outside: []string{"github.com/fxamacker/cbor/v2"}, Host: true},
 
 	// Commands of the build and the tests.
 	{Path: "cmd", Inside: []string{"cmd", "board", "kernel", "ipc", "svc", "test/qemu"},
