@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"nexus.internal/ipc/abi"
@@ -199,7 +200,7 @@ func (q proc) must(num uint64, a ...uint64) uint64 {
 	q.s.tb.Helper()
 	v := q.sys(num, a...)
 	if e := refusal(v); e != abi.OK {
-		q.s.tb.Fatalf("%s%x: %v", abi.Calls[num].Name, a, e)
+		q.s.tb.Fatalf("%s%x: %v", abi.Calls[num].Name, slices.Clone(a), e) // a must not escape
 	}
 	return v
 }
@@ -208,7 +209,7 @@ func (q proc) must(num uint64, a ...uint64) uint64 {
 func (q proc) fails(errno abi.Errno, num uint64, a ...uint64) {
 	q.s.tb.Helper()
 	if v := q.sys(num, a...); refusal(v) != errno {
-		q.s.tb.Errorf("%s%x: a0 %#x (%v), want %v", abi.Calls[num].Name, a, v, refusal(v), errno)
+		q.s.tb.Errorf("call %d%x: a0 %#x (%v), want %v", num, slices.Clone(a), v, refusal(v), errno)
 	}
 }
 

@@ -1,0 +1,224 @@
+package core
+
+import (
+	"reflect"
+	"testing"
+
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/hart"
+	"pgregory.net/rapid"
+)
+
+// outcome is what a call or a reply leaves behind, without what only tells how it
+// was done.
+type outcome struct {
+	client, server     [32]uint64
+	cThread, sThread   uint8
+	cWait, sWait       int64
+	callDue            int64
+	cur                uint32
+	calls, switches    uint64
+	record             call
+	armed              bool
+	cookie, buffer     uint64
+	taken              uint32
+	deadlines          int
+	first              int64
+	onList, cEvt, sEvt bool
+}
+
+func (s *sim) outcome(c, v proc, ep uint32) outcome {
+	i, end := callsOf(c.Process)
+	for i < end-1 && s.calls[i].state == callFree {
+		i++
+	}
+	r := s.calls[i]
+	if r.state != callQueued && r.state != callDone { // filled in only on the way
+		r = call{state: r.state, gen: r.gen, client: r.client, server: r.server, ep: r.ep, cookie: r.cookie, accept: r.accept, deadline: r.deadline, reply: r.reply}
+	}
+	if r.state == callFree {
+		r = call{gen: r.gen}
+	}
+	e := &s.endpoints[ep]
+	return outcome{c.Frame.X, v.Frame.X, c.thread, v.thread, c.waitDue, v.waitDue, c.Process.callDue, s.cur, s.callsUsed, s.switches, r,
+		e.armed, e.cookie, e.buffer, v.numTaken, s.deadline.n, s.deadline.first, e.onList, c.hasEvent(), v.hasEvent()}
+}
+
+// The hand-offs of direct.go do what the general path does in the same case, and
+// keep away from every other case.
+func TestPropertyDirectPath(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		type draw struct {
+			length, flags, due, wait, accept, cap, buf, depth int
+			event, queued, badHandle, busy                    bool
+		}
+		n := func(name string, max int) int { return rapid.IntRange(0, max).Draw(rt, name) }
+		d := draw{n("length", 3), n("flags", 4), n("due", 3), n("wait", 3), n("accept", 3), n("cap", 5), n("buf", 2), n("depth", 1),
+			n("event", 4) == 0, n("queued", 4) == 0, n("bad", 6) == 0, n("busy", 6) == 0}
+		var got [2][]outcome
+		for path := range got {
+			s := newSim(rapidTB{t, rt})
+			c, v, ep, recv := s.pair()
+			obj := s.caps[s.lookup(v.Process, recv)].obj
+			note := c.must(abi.SysNotificationCreate, 3)
+			issue := func(p proc, num uint64, r regs) {
+				p.schedule()
+				x := &p.Frame.X
+				copy(x[hart.A0:], r.A[:])
+				x[hart.A7], x[hart.S10] = num, r.S10
+				copy(x[hart.S2:], r.Data[:])
+				p.Frame.Cause, p.Frame.Full = hart.CauseEcallU, 0
+				if path == 0 {
+					s.Trap(p.Process)
+				} else {
+					s.trap(p.Process)
+				}
+				s.check()
+				got[path] = append(got[path], s.outcome(c, v, obj))
+			}
+			due := func(i int) uint64 { return []uint64{0, uint64(s.clock + 50), 1, ^uint64(0)}[i] }
+			v.wait(recv, 5)
+			if d.busy {
+				s.wake(v.Process, abi.EventNone)
+			}
+			if d.event {
+				c.must(abi.SysNotify, note, 1)
+			}
+			r := regs{A: [7]uint64{ep, []uint64{0, 64, 65, 8}[d.length], 42, due(d.due), 0, msgVA, []uint64{0, recvVA, 8}[d.buf]}, S10: due(d.wait), Data: [8]uint64{1, 2, 3}}
+			if d.flags == 0 {
+				r.A[1] |= abi.FlagNoWait
+			}
+			if d.cap == 0 {
+				r.A[4] = c.must(abi.SysCapCopy, note, uint64(abi.RightSignal|abi.RightGrant))
+			}
+			if d.badHandle {
+				r.A[0] = []uint64{0, note, ep | 1<<63, ep + 1<<32}[d.depth*2+d.accept%2]
+			}
+			issue(c, abi.SysCall, r)
+			if v.thread == threadWaiting || v.Frame.X[hart.A0] != abi.EventRequest {
+				continue
+			}
+			right := v.Frame.X[hart.A4]
+			if d.queued && c.thread != threadWaiting {
+				c.post(ep, 9)
+			}
+			r = regs{A: [7]uint64{right, []uint64{0, 64, 65, 8}[(d.length+1)%4], []uint64{recv, 0, ep, recv}[d.accept], due(d.wait), 0, msgVA, []uint64{recvVA, 0, 8}[d.buf]}, S10: 77, Data: [8]uint64{9, 9}}
+			issue(v, abi.SysReply, r)
+		}
+		if !reflect.DeepEqual(got[0], got[1]) {
+			rt.Fatalf("%+v:\ndirect  %+v\ngeneral %+v", d, got[0], got[1])
+		}
+	})
+}
+
+// The kernel allocates nothing.
+func TestNoAllocation(t *testing.T) {
+	s := newSim(t)
+	c, v, ep, recv := s.pair()
+	note := s.root.must(abi.SysNotificationCreate, 5)
+	bad, _ := s.spawn()
+	bad.must(abi.SysFaultHandler, abi.ImageBase)
+	sp := s.spec()
+	s.root.write(specVA, specBytes(&sp))
+	vmo := s.root.must(abi.SysVMOCreate, 4*abi.PageSize)
+	cap := c.must(abi.SysCapCopy, c.must(abi.SysNotificationCreate, 1), uint64(abi.RightSignal|abi.RightGrant))
+	console := make([]byte, 0, 1<<20)
+	s.Kernel.console = func(b []byte) { console = append(console[:0], b...) }
+	s.write8K(c, v)
+	right := uint64(0)
+	v.wait(recv, 1)
+	serve := func(length uint64) {
+		right = v.Frame.X[hart.A4]
+		v.trap(abi.SysReply, &regs{A: [7]uint64{right, length, recv, 0, 0, msgVA, recvVA}, S10: 1})
+	}
+	next := uint64(abi.HeapBase + 0x100_0000)
+	for _, tt := range []struct {
+		name string
+		f    func()
+	}{
+		{"call and reply", func() { c.call(ep, 1); serve(8) }},
+		{"long call and reply", func() {
+			c.trap(abi.SysCall, &regs{A: [7]uint64{ep, abi.MaxMessage, 1, 0, 0, msgVA, recvVA}})
+			serve(abi.MaxMessage)
+		}},
+		{"call with capability and back", func() {
+			c.trap(abi.SysCall, &regs{A: [7]uint64{ep, 8, 1, 0, cap}})
+			v.trap(abi.SysReply, &regs{A: [7]uint64{v.Frame.X[hart.A4], 8, recv, 0, v.Frame.X[hart.A6], 0, recvVA}, S10: 1})
+			cap = c.Frame.X[hart.A6]
+		}},
+		{"post, cancel and poll", func() {
+			c.post(ep, 1)
+			c.trap(abi.SysCancel, &regs{A: [7]uint64{2: 1}})
+			c.poll()
+			v.wait(recv, 1)
+			v.wait(recv, 1)
+		}},
+		{"call that times out", func() {
+			c.callDue(ep, 1, s.clock+10)
+			v.wait(recv, 1)
+			s.advance(10)
+		}},
+		{"spawn, watch and kill", func() {
+			h := s.root.must(abi.SysSpawn, hSpawn, specVA)
+			s.root.must(abi.SysProcessWatch, h, note, 1)
+			s.root.must(abi.SysProcessKill, h)
+			s.root.poll()
+			s.root.must(abi.SysCapClose, h)
+		}},
+		{"fault in a page", func() {
+			s.root.schedule()
+			s.root.Frame.Cause, s.root.Frame.Tval, s.root.Frame.Full = hart.CauseStorePage, next, 1
+			s.Trap(s.root.Process)
+			next += abi.PageSize
+		}},
+		{"fault for a handler", func() {
+			bad.fault(hart.CauseLoadPage, 8)
+			bad.must(abi.SysFaultDone)
+		}},
+		{"map and unmap", func() {
+			va := s.root.must(abi.SysVMOMap, vmo, 0, 0, 4*abi.PageSize, rw)
+			s.root.must(abi.SysVMOWrite, vmo, 100, msgVA, 5000)
+			s.root.must(abi.SysVMORead, vmo, 100, msgVA, 5000)
+			s.root.must(abi.SysUnmap, va, 4*abi.PageSize)
+		}},
+		{"objects", func() {
+			ep := s.root.must(abi.SysEndpointCreate, 4, 64)
+			n := s.root.must(abi.SysNotificationCreate, 1)
+			tm := s.root.must(abi.SysTimerCreate, n, 1)
+			s.root.must(abi.SysTimerSet, tm, uint64(s.clock+5))
+			v := s.root.must(abi.SysVMOCreate, abi.PageSize)
+			s.root.must(abi.SysCapCopy, v, 0)
+			s.root.must(abi.SysCapRevoke, v)
+			for _, h := range []uint64{ep, n, tm, v} {
+				s.root.must(abi.SysCapClose, h)
+			}
+		}},
+		{"console and information", func() {
+			s.root.must(abi.SysConsoleWrite, hConsole, msgVA, 100)
+			s.root.must(abi.SysSystemInfo, hSpawn)
+			s.root.must(abi.SysProcessInfo)
+		}},
+		{"floating point", func() { c.yieldAll(); v.yieldAll() }},
+	} {
+		if n := testing.AllocsPerRun(20, tt.f); n != 0 {
+			t.Errorf("%s: %v allocations", tt.name, n)
+		}
+		s.check()
+	}
+}
+
+// write8K gives both processes the memory for long messages.
+func (s *sim) write8K(ps ...proc) {
+	b := make([]byte, abi.MaxMessage)
+	for _, p := range append(ps, s.root) {
+		p.write(msgVA, b)
+		p.write(recvVA, b)
+	}
+}
+
+// yieldAll makes q use the floating-point unit if it can run.
+func (q proc) yieldAll() {
+	if !q.waits() {
+		q.float(1)
+	}
+}
