@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
@@ -49,24 +48,6 @@ func frameFuzz(ctx context.Context, a *attacker) error {
 	return nil
 }
 
-// dieCalling dies with as many calls under way as the kernel allows.
-func dieCalling(_ context.Context, a *attacker) error {
-	var last abi.Errno
-	for i := range uint64(attempts) {
-		var r ipc.Regs
-		r.A[0], r.A[1], r.A[2] = control, abi.MaxInline|abi.FlagNoWait, 1<<40+i
-		a.p.Syscall(abi.SysCall, &r)
-		// Not negative: the call is under way, or ended already.
-		if last = abi.Errno(max(0, -int64(r.A[0]))); last != abi.OK {
-			break
-		}
-	}
-	if err := refused("one call too many", last, abi.ENOSPC, abi.EAGAIN); err != nil {
-		return err
-	}
-	return svc.Exit(DiedCalling)
-}
-
 // Exit statuses of services that die in the middle of something.
 const (
 	DiedCalling = 71
@@ -76,15 +57,45 @@ const (
 // ServeProtocol is what the attack die-serving speaks.
 var ServeProtocol = ipc.Protocol{Magic: [2]byte{'X', 'X'}, Version: 1}
 
-// Operations of the attack die-serving.
+// Operations of the attacks die-serving and die-calling.
 const (
-	OpEcho = 1
-	OpHang = 2 // never answered
-	OpDie  = 3 // the server dies with the request in its hands
+	OpEcho     = 1
+	OpHang     = 2 // never answered
+	OpDie      = 3 // the server dies with the request in its hands
+	OpCallBack = 4 // the server calls the capability that moves along, and waits
 )
 
-// dieServing is a service that answers once, then does not, then dies.
-func dieServing(ctx context.Context, a *attacker) error {
+// dieServing is a service that dies with a request in its hands.
+func dieServing(ctx context.Context, a *attacker) error { return serveAndDie(ctx, a, DiedServing) }
+
+// dieCalling is a service that dies while it calls others, as often as the kernel
+// lets it.
+func dieCalling(ctx context.Context, a *attacker) error {
+	ep, err := a.p.NewEndpoint(ipc.MaxDepth, abi.MaxMessage) // nobody answers here
+	if err != nil {
+		return err
+	}
+	last := abi.OK
+	for i := uint64(0); i < attempts && last == abi.OK; i++ {
+		var r ipc.Regs
+		r.A[0], r.A[1], r.A[2] = uint64(ep.Handle()), abi.MaxInline|abi.FlagNoWait, 1<<40+i
+		a.p.Syscall(abi.SysCall, &r)
+		last = abi.Errno(max(0, -int64(r.A[0])))
+		if last == abi.ENOSPC {
+			// Enough: one must be left for the call that the test watches.
+			var c ipc.Regs
+			c.A[2] = 1<<40 + i - 1
+			a.p.Syscall(abi.SysCancel, &c)
+		}
+	}
+	if err := refused("one call too many", last, abi.ENOSPC); err != nil {
+		return err
+	}
+	return serveAndDie(ctx, a, DiedCalling)
+}
+
+// serveAndDie answers requests until it is told to die.
+func serveAndDie(ctx context.Context, a *attacker, status svc.Exit) error {
 	ep, err := a.p.NewEndpoint(ipc.DefaultDepth, abi.MaxMessage)
 	if err != nil {
 		return err
@@ -99,15 +110,20 @@ func dieServing(ctx context.Context, a *attacker) error {
 		case OpDie:
 			q.Detach()
 			close(die)
+		case OpCallBack:
+			back, err := q.Take().Send()
+			if err != nil {
+				q.Reply(ipc.StatusInvalidArgs, nil)
+				return
+			}
+			go ipc.NewClient(back, ServeProtocol).Call(context.Background(), OpHang, nil, nil)
+			q.Reply(ipc.StatusOK, nil)
 		}
 	})
 	go s.Serve(ctx)
-	if _, err := a.env.Control.Ready(ctx, ep); err != nil {
-		return err
-	}
+	go a.env.Control.Ready(ctx, ep)
 	<-die
-	runtime.KeepAlive(s)
-	return svc.Exit(DiedServing)
+	return status
 }
 
 // FaultAddr is the kernel address at which the attack fault-kernel ends.

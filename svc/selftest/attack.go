@@ -81,7 +81,7 @@ func strikes() []strike {
 		{name: "stack-exhaustion", ended: status(abi.ExitNoMem, panicked)},
 		{name: "fork-bomb", ended: held},
 		{name: "spinner", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
-		{name: "die-calling", ended: status(hostile.DiedCalling)},
+		{name: "die-calling", in: peerName, during: calledByDying, ended: status(hostile.DiedCalling)},
 		{name: "die-serving", in: peerName, during: callDying, ended: status(hostile.DiedServing)},
 	}
 }
@@ -213,6 +213,68 @@ func callDying(ctx context.Context, t *tester) error {
 	defer late.Close()
 	_, err = late.Call(ctx, hostile.OpEcho, nil, nil)
 	return want("error of calling a dead service", err, error(ipc.ErrClosed))
+}
+
+// calledByDying is called by a service that then dies: the request in our hands is
+// given up, and we are told.
+func calledByDying(ctx context.Context, t *tester) error {
+	ep, err := t.env.Process.NewEndpoint(ipc.DefaultDepth, abi.MaxMessage)
+	if err != nil {
+		return err
+	}
+	defer ep.Close()
+	give, err := ipc.DeriveSendGrant(ep, 0)
+	if err != nil {
+		return err
+	}
+	taken, result := make(chan struct{}), make(chan error, 1)
+	sctx, stop := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() {
+		served <- ipc.NewServer(ep, hostile.ServeProtocol, 1, func(q *ipc.Request) {
+			rctx, cancel := q.Context(ctx)
+			defer cancel()
+			reply := q.Detach()
+			close(taken)
+			<-rctx.Done()
+			if ctx.Err() != nil {
+				result <- errors.New("not told that the caller died")
+				return
+			}
+			if err := reply.Reply(ipc.StatusOK, nil); err != ipc.ErrNoEntry && err != ipc.ErrBadHandle {
+				result <- fmt.Errorf("reply to a dead caller: %v", err)
+				return
+			}
+			result <- nil
+		}).Serve(sctx)
+	}()
+	defer func() { stop(); <-served }()
+
+	r := t.env.Dial(peerName, hostile.ServeProtocol)
+	c, err := r.Client(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	call, err := c.NewCall()
+	if err != nil {
+		return err
+	}
+	defer call.Close()
+	call.Move(ipc.MoveSend(give))
+	if _, err := call.DoSmall(ctx, hostile.OpCallBack, nil); err != nil {
+		return fmt.Errorf("asking to be called: %w", err)
+	}
+	select {
+	case <-taken:
+	case <-ctx.Done():
+		return errors.New("not called")
+	}
+	_, err = call.DoSmall(ctx, hostile.OpDie, nil)
+	if err := want("error of a call whose server dies", err, error(ipc.ErrClosed)); err != nil {
+		return err
+	}
+	return <-result
 }
 
 // How often the system is looked at, because what is under way in other services,
