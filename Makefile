@@ -9,7 +9,7 @@ BUILD    := build
 NEXUS_GO := $(BUILD)/toolchain/bin/go
 TOOL     := $(GO) tool -modfile=tools.mod
 SETUP    := @$(GO) run ./cmd/setup
-RUN      := $(GO) run ./test/run
+RUN      := $(GO) build -o $(BUILD)/run ./test/run && $(BUILD)/run
 
 # Programs for the target. Nothing of the machine or its folders may get into
 # them: the same source gives the same bytes.
