@@ -163,7 +163,7 @@ func matchesAny(patterns []*regexp.Regexp, line string) bool {
 // Selection is the part of a ladder that a run must prove.
 type Selection struct {
 	Phase string          // the last phase; all if empty
-	Until string          // the line that ends the run: all before it, if it is a marker
+	Until string          // part of the line that ends the run: nothing behind it, if it is a marker
 	Gates map[string]bool // gates that are on
 }
 
@@ -179,11 +179,10 @@ func (l *Ladder) selectMarkers(sel Selection) ([]*Marker, error) {
 		}
 	}
 	if sel.Until != "" {
-		m := l.find(sel.Until)
-		if m == nil {
-			return nil, nil
-		}
-		end = min(end, m.index+1)
+		at := slices.IndexFunc(l.Markers, func(m *Marker) bool {
+			return m.matches(sel.Until) || strings.Contains(m.Text, sel.Until)
+		})
+		end = min(end, at+1)
 	}
 	var out []*Marker
 	for _, m := range l.Markers[:end] {

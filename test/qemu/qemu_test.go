@@ -134,6 +134,7 @@ func TestJudge(t *testing.T) {
 		{name: "phase incomplete", sel: Selection{Phase: "boot"}, old: "init: ready\n", want: []Kind{Missing}, phase: "boot"},
 		{name: "until a marker", sel: Selection{Until: "SELFTEST: a ok"}, old: "SELFTEST: end\n"},
 		{name: "until a marker, one before it missing", sel: Selection{Until: "SELFTEST: a ok"}, old: "init: ready\n", want: []Kind{Missing}, phase: "boot"},
+		{name: "until part of a marker", sel: Selection{Until: "a ok"}, old: "init: ready\n", want: []Kind{Missing}, phase: "boot"},
 		{name: "until any line", sel: Selection{Until: "nois"}, old: "init: ready\n"},
 		{name: "until a line that never comes", sel: Selection{Until: "music"}, want: []Kind{Missing}, phase: "work"},
 		{name: "nothing", old: good, want: []Kind{Missing, Missing, Missing, Missing, Missing, Missing}, phase: "boot"},
