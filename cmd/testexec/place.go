@@ -93,19 +93,19 @@ func (p *place) env(host []string) []string {
 	return env
 }
 
-// firmwareEnd begins the last line that OpenSBI prints. What it says is of no
-// interest, unless nothing follows.
-const firmwareEnd = "Boot HART MEDELEG"
-
-// kernelMarker begins the lines in which the kernel says that its own checks at
-// the end of a run passed; go test's output does not have them. One that failed
-// reads otherwise, and ends the machine with an error status.
+// What is not the program's own output: go test's output does not have it.
 const (
+	// banner begins the line that the kernel prints when it has booted. What the
+	// firmware said before is of no interest, unless nothing follows.
+	banner = "neuron vers. "
+	// kernelMarker begins the lines in which the kernel says that its own checks at
+	// the end of a run passed, and markerPassed ends them. One that failed reads
+	// otherwise, and ends the machine with an error status.
 	kernelMarker = "KSELFTEST: "
 	markerPassed = " ok"
 )
 
-// console passes on what the machine prints, without the firmware's part.
+// console passes on what the machine prints, without the parts above.
 type console struct {
 	to      io.Writer
 	started bool
@@ -117,7 +117,7 @@ func (c *console) line(text string) {
 	case strings.HasPrefix(text, kernelMarker) && strings.HasSuffix(text, markerPassed):
 	case c.started:
 		fmt.Fprintln(c.to, text)
-	case strings.HasPrefix(text, firmwareEnd):
+	case strings.HasPrefix(text, banner):
 		c.started = true
 		c.held = nil
 	default:

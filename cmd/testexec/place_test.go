@@ -44,7 +44,7 @@ func TestEnv(t *testing.T) {
 }
 
 func TestConsole(t *testing.T) {
-	lines := []string{"OpenSBI v1.1", "Boot HART MEDELEG         : 0xf0b509", "=== RUN   TestA", "PASS", "KSELFTEST: frames returned ok", "KSELFTEST: w^x walk FAIL"}
+	lines := []string{"OpenSBI v1.1", "neuron vers. 0.1.0 - One OS.", "=== RUN   TestA", "PASS", "KSELFTEST: frames returned ok", "KSELFTEST: w^x walk FAIL"}
 	var b strings.Builder
 	c := console{to: &b}
 	for _, l := range lines {
