@@ -166,7 +166,6 @@ type End struct {
 // Verdict is the result of a run.
 type Verdict struct {
 	Proven   int // selected markers that came
-	Want     int // selected markers
 	Failures []Failure
 	judge    *Judge
 }
@@ -193,9 +192,9 @@ func (j *Judge) Finish(end End) *Verdict {
 	if j.until != "" && !j.reached {
 		j.failures = append(j.failures, Failure{Kind: Missing, Phase: phase, Text: j.until, line: j.place()})
 	}
-	v := &Verdict{Proven: j.proven, Want: len(j.want), Failures: j.failures, judge: j}
+	v := &Verdict{Proven: j.proven, Failures: j.failures, judge: j}
 	if len(j.want) == 0 && j.reached { // a line that is no marker is all there is to see
-		v.Proven, v.Want = 1, 1
+		v.Proven = 1
 	}
 	return v
 }
