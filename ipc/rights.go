@@ -189,20 +189,23 @@ func DeriveSignalGrant[R CanGrantSignal](n Notification[R]) (Notification[Signal
 type Any struct{ ref }
 
 // Movable is a capability that may go along with a message.
-type Movable struct{ ref }
+type Movable struct {
+	_ [0]Send // no conversion from other types
+	ref
+}
 
 // Move makes a capability of unknown rights movable; the kernel refuses it when it
 // lacks the right to be given away.
-func (c Any) Move() Movable { return Movable{c.ref} }
+func (c Any) Move() Movable { return Movable{ref: c.ref} }
 
 // MoveSend makes e movable. It belongs to the message from then on.
-func MoveSend[R CanGrantSend](e Endpoint[R]) Movable { return Movable{e.ref} }
+func MoveSend[R CanGrantSend](e Endpoint[R]) Movable { return Movable{ref: e.ref} }
 
 // MoveVMO makes v movable. It belongs to the message from then on.
-func MoveVMO[R CanGrantRead](v VMO[R]) Movable { return Movable{v.ref} }
+func MoveVMO[R CanGrantRead](v VMO[R]) Movable { return Movable{ref: v.ref} }
 
 // MoveSignal makes n movable. It belongs to the message from then on.
-func MoveSignal[R CanGrantSignal](n Notification[R]) Movable { return Movable{n.ref} }
+func MoveSignal[R CanGrantSignal](n Notification[R]) Movable { return Movable{ref: n.ref} }
 
 // check verifies that c names an object of the kind with at least these rights.
 // Otherwise it closes c.
@@ -263,5 +266,5 @@ func (c Any) Spawner() (Spawner, error) {
 	if err := c.check(abi.KindSpawn, abi.RightManage); err != nil {
 		return Spawner{}, err
 	}
-	return Spawner{c.ref}, nil
+	return Spawner{ref: c.ref}, nil
 }

@@ -100,6 +100,8 @@ func TestRightsAreTypes(t *testing.T) {
 		{"func f(v VMO[Read]) VMO[ReadWrite] { return NarrowReadWrite(v) }", "Read does not satisfy"},
 		{"import \"context\"\nfunc f(n Notification[Signal]) { WaitBits(context.Background(), n) }", "cannot use n"},
 		{"func f(n Notification[Signal]) Notification[Listen] { return Notification[Listen](n) }", "cannot convert"},
+		{"func f(c Any) Spawner { return Spawner(c) }", "cannot convert"},
+		{"func f(c Any) Movable { return Movable(c) }", "cannot convert"},
 		{"func f(v VMO[Read]) *Client { return NewClient(v, Protocol{}) }", "does not match"},
 	}
 	for _, tt := range bad {

@@ -7,7 +7,10 @@ import (
 )
 
 // Spawner is the right to create processes.
-type Spawner struct{ ref }
+type Spawner struct {
+	_ [0]Child // no conversion from other types
+	ref
+}
 
 // SpawnSpec describes a process to be created.
 type SpawnSpec struct {

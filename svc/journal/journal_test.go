@@ -57,7 +57,6 @@ func TestRejectRecord(t *testing.T) {
 type memory struct {
 	got  []Record
 	fail []error
-	all  chan struct{}
 }
 
 func (m *memory) Call(_ context.Context, op uint16, payload, resp []byte) (int, error) {
