@@ -63,7 +63,10 @@ const (
 // valid. A handle of a closed capability is stale for ever.
 type Handle uint64
 
-// ReplyBit marks a handle as a one-shot reply right.
+// ReplyBit marks a handle as a one-shot reply right. It is bound to the process
+// that received the request: it can be used once by REPLY, and be neither copied
+// nor moved, so that the kernel always knows who owes an answer and can give
+// ECLOSED in its place.
 const ReplyBit Handle = 1 << 62
 
 // BootHandle returns the handle of the i-th capability given at spawn: a new
@@ -102,7 +105,6 @@ const (
 	KindSpawn
 	KindTimer
 	KindConsole
-	KindReply
 	KindCount // number of kinds
 )
 
