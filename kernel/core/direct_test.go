@@ -71,7 +71,7 @@ func TestPropertyDirectPath(t *testing.T) {
 				if path == 0 {
 					s.Trap(p.Process)
 				} else {
-					s.trap(p.Process)
+					s.General(p.Process)
 				}
 				s.check()
 				got[path] = append(got[path], s.outcome(c, v, obj))

@@ -54,6 +54,62 @@ func TestNotify(t *testing.T) {
 	s.check()
 }
 
+// Notifications and endpoints leave the list of those that are ready from any
+// place in it.
+func TestReadyListsShrinkAnywhere(t *testing.T) {
+	for gone := range 3 {
+		s := newSim(t)
+		c, v, _, _ := s.pair()
+		var notes, eps [3]uint64
+		for i := range notes {
+			notes[i] = v.must(abi.SysNotificationCreate, uint64(10+i))
+			v.must(abi.SysNotify, notes[i], 1)
+		}
+		v.must(abi.SysCapClose, notes[gone])
+		s.check()
+		for i := range notes {
+			if i == gone {
+				continue
+			}
+			if e := v.poll(); e.cookie != uint64(10+i) {
+				t.Errorf("event %+v, want %d", e, 10+i)
+			}
+		}
+		// Armed endpoints with a request each, listed because v has other events.
+		for i := range eps {
+			eps[i] = v.must(abi.SysEndpointCreate, 4, 64)
+			c.post(s.give(v, eps[i], abi.RightSend, 0, c), uint64(i))
+		}
+		self := v.must(abi.SysNotificationCreate, 20)
+		for i := range eps {
+			v.must(abi.SysNotify, self, 1)
+			v.preferEPs = false
+			v.trap(abi.SysWait, &regs{A: [7]uint64{1: abi.FlagNoWait, 2: eps[i]}, S10: uint64(i)})
+			if e := v.event(); e.cookie != 20 {
+				t.Fatalf("event %+v", e)
+			}
+		}
+		if gone%2 == 0 {
+			c.trap(abi.SysCancel, &regs{A: [7]uint64{2: uint64(gone)}})
+		} else {
+			v.must(abi.SysCapClose, eps[gone])
+		}
+		s.check()
+		for i := range eps {
+			if i == gone {
+				continue
+			}
+			if e := v.poll(); e.kind != abi.EventRequest || e.cookie != uint64(i) {
+				t.Errorf("event %+v, want a request of %d", e, i)
+			}
+		}
+		if e := v.poll(); e.kind != abi.EventNone {
+			t.Errorf("event %+v", e)
+		}
+		s.check()
+	}
+}
+
 func TestTimer(t *testing.T) {
 	s := newSim(t)
 	v, _ := s.spawn()
