@@ -56,8 +56,7 @@ type loop struct {
 	kernel *core.Kernel
 	root   mem.PA
 	pool   *mem.Pool
-	free   int    // frames free before the first process
-	satp   uint64 // address space that the hart is in
+	free   int // frames free before the first process
 	armed  int64
 	tickNS int64
 }
@@ -84,7 +83,7 @@ func boot(m *Machine) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{m: m, root: root, satp: kernelSATP(root), pool: pool, free: pool.Free(), tickNS: int64(m.TickNS)}
+	l := &loop{m: m, root: root, pool: pool, free: pool.Free(), tickNS: int64(m.TickNS)}
 	l.kernel = core.New(core.Config{
 		Pool: pool, KernelRoot: root, Console: m.Console, Now: l.now, TickNS: m.TickNS, Seed: m.Seed,
 		FenceSpace: l.fenceSpace, FencePage: hart.FencePage, FP: fpu{},
@@ -117,15 +116,14 @@ func (l *loop) run() {
 			k.Tick()
 			continue
 		}
-		if s := p.SATP(); s != l.satp {
-			hart.SetSATP(s)
-			l.satp = s
-		}
 		hart.Enter(&p.Frame)
+		if k.Direct(p) {
+			continue
+		}
 		if p.Frame.Cause == hart.CauseTimer {
 			l.arm(core.Never)
 		}
-		k.Trap(p)
+		k.General(p)
 		if _, ended := k.Ended(); ended {
 			return
 		}
@@ -135,9 +133,8 @@ func (l *loop) run() {
 // fenceSpace discards what is cached of an address space. Its tables may have been
 // freed already, so the hart leaves it first if it is still in it.
 func (l *loop) fenceSpace(asid uint64) {
-	if l.satp>>asidShift&asidMask == asid {
-		l.satp = kernelSATP(l.root)
-		hart.SetSATP(l.satp)
+	if hart.SATP()>>asidShift&asidMask == asid {
+		hart.SetSATP(kernelSATP(l.root))
 	}
 	hart.FenceASID(asid)
 }

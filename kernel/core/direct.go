@@ -46,9 +46,6 @@ func (k *Kernel) callDirect(p *Process) bool {
 	c.state, c.server, c.ep, c.cap = callTaken, s.id, n.obj, 0
 	c.cookie, c.accept, c.reply = x[hart.A2], e.cookie, reply
 	c.deadline = int64(x[hart.A3])
-	if c.deadline != 0 {
-		k.callDueAt(p, c.deadline)
-	}
 	e.armed = false
 	s.numTaken++
 
@@ -56,12 +53,20 @@ func (k *Kernel) callDirect(p *Process) bool {
 	y[hart.A0], y[hart.A1], y[hart.A2], y[hart.A3] = abi.EventRequest, e.cookie, n.badge, p.sid
 	y[hart.A4], y[hart.A5], y[hart.A6], y[hart.A7] = replyRight(c, i), length|p.pid<<32, 0, x[hart.A3]
 	passPayload(y, x)
-	p.thread = threadWaiting
-	if p.waitDue = int64(x[hart.S10]); p.waitDue != 0 {
+	k.switchOver(p, s)
+	p.waitDue = int64(x[hart.S10])
+	if p.waitDue|c.deadline != 0 {
+		k.bothDue(p, c.deadline)
+	}
+	return true
+}
+
+// bothDue arms the deadlines of a process that waits and of the call that it made.
+func (k *Kernel) bothDue(p *Process, call int64) {
+	k.callDueAt(p, call)
+	if p.waitDue != 0 {
 		k.deadline.arm(p.id, p.waitDue)
 	}
-	k.run(s)
-	return true
 }
 
 // replyDirect hands the reply of p to its waiting client and arms the endpoint
@@ -98,11 +103,10 @@ func (k *Kernel) replyDirect(p *Process) bool {
 	k.freeCall(i)
 	p.numTaken--
 	e.armed, e.cookie, e.buffer = true, x[hart.S10], buffer
-	p.thread = threadWaiting
+	k.switchOver(p, client)
 	if p.waitDue = int64(x[hart.A3]); p.waitDue != 0 {
 		k.deadline.arm(p.id, p.waitDue)
 	}
-	k.run(client)
 	return true
 }
 
@@ -112,11 +116,11 @@ func passPayload(y, x *[32]uint64) {
 	y[hart.S2+4], y[hart.S2+5], y[hart.S2+6], y[hart.S2+7] = x[hart.S2+4], x[hart.S2+5], x[hart.S2+6], x[hart.S2+7]
 }
 
-// run runs p, which was waiting and has been given its event. The time slice of
-// the caller goes along.
-func (k *Kernel) run(p *Process) {
-	p.waitDue = 0
-	p.thread = threadRunning
-	k.cur, k.running = p.id, p
+// switchOver makes p wait and runs next, which was waiting and has been given its
+// event. The time slice goes along.
+func (k *Kernel) switchOver(p, next *Process) {
+	p.thread = threadWaiting
+	next.thread, next.waitDue = threadRunning, 0
+	k.cur, k.running = next.id, next
 	k.switches++
 }

@@ -35,8 +35,7 @@ type Process struct {
 	// yielded is set while the thread is ready after a CALL without waiting that
 	// ran the server at once: what the call returns can still be an event.
 	yielded bool
-	lent    bool   // a server runs in the slice of the thread, or has
-	satp    uint64 // value of the CSR
+	lent    bool // a server runs in the slice of the thread, or has
 	pid     uint64
 	sid     uint64
 
@@ -91,12 +90,8 @@ type Process struct {
 	regions [regionsPerProcess]region
 }
 
-// SATP returns the value of the satp CSR for the process.
-func (p *Process) SATP() uint64 { return p.satp }
-
-// setSATP computes it for a new address space (privileged specification,
-// "Supervisor Address Translation and Protection Register").
-func (p *Process) setSATP() { p.satp = 8<<60 | p.asid<<44 | uint64(p.space.Root)>>12 }
+// setSATP lets the thread run in the address space of the process: mode Sv39.
+func (p *Process) setSATP() { p.Frame.SATP = 8<<60 | p.asid<<44 | uint64(p.space.Root)>>12 }
 
 // Name returns the service name.
 func (p *Process) Name() string { return string(p.name[:p.nameN]) }

@@ -8,28 +8,34 @@ import (
 	"nexus.internal/kernel/sv39"
 )
 
-// Trap handles the trap that ended the last run of p, the current process.
-func (k *Kernel) Trap(p *Process) {
-	if p.Frame.Cause == hart.CauseEcallU {
-		switch p.Frame.X[hart.A7] {
-		case abi.SysCall:
-			if k.callDirect(p) {
-				return
-			}
-		case abi.SysReply:
-			if k.replyDirect(p) {
-				return
-			}
-		case abi.SysNop:
-			p.Frame.X[hart.A0] = 0
-			return
-		}
+// Direct handles the trap that ended the last run of p, the current process, if it
+// is one of the few system calls for which every instruction counts, and reports
+// whether it was. If not, nothing has changed and [Kernel.General] handles it.
+func (k *Kernel) Direct(p *Process) bool {
+	if p.Frame.Cause != hart.CauseEcallU {
+		return false
 	}
-	k.trap(p)
+	switch p.Frame.X[hart.A7] {
+	case abi.SysCall:
+		return k.callDirect(p)
+	case abi.SysReply:
+		return k.replyDirect(p)
+	case abi.SysNop:
+		p.Frame.X[hart.A0] = 0
+		return true
+	}
+	return false
 }
 
-// trap is Trap for everything that is not the shortest of paths.
-func (k *Kernel) trap(p *Process) {
+// Trap handles the trap that ended the last run of p, the current process.
+func (k *Kernel) Trap(p *Process) {
+	if !k.Direct(p) {
+		k.General(p)
+	}
+}
+
+// General handles a trap that [Kernel.Direct] did not.
+func (k *Kernel) General(p *Process) {
 	switch p.Frame.Cause {
 	case hart.CauseEcallU:
 		if errno := k.syscall(p); errno != abi.OK {

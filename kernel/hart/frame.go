@@ -41,6 +41,10 @@ type Frame struct {
 	// registers changed.
 	Status uint64
 
+	// SATP is the address space that the thread runs in (privileged specification,
+	// "Supervisor Address Translation and Protection Register").
+	SATP uint64
+
 	// The kernel's own registers while the thread runs: SP, RA and g. Go on
 	// riscv64 keeps nothing else across a call.
 	ksp, kra, kg uint64

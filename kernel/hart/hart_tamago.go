@@ -6,15 +6,18 @@ package hart
 // U-mode on this hart. It must run before the first Enter.
 func Init()
 
-// Enter runs the thread of frame f in U-mode until its next trap, and returns
-// with the registers saved in f. The address space must be the current one.
+// Enter runs the thread of frame f in U-mode, in its address space, until its next
+// trap, and returns with the registers saved in f. Entries of the TLB are tagged
+// with the ASID, so no fence belongs to a switch.
 //
 //go:noescape
 func Enter(f *Frame)
 
-// SetSATP switches the address space. Entries tagged with the ASID in satp stay
-// in the TLB, so no fence belongs to a switch.
+// SetSATP switches the address space.
 func SetSATP(satp uint64)
+
+// SATP returns the current address space.
+func SATP() uint64
 
 // FenceASID discards what the TLB holds for one address space.
 func FenceASID(asid uint64)

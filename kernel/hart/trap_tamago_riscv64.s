@@ -33,6 +33,11 @@ TEXT ·Enter(SB),NOSPLIT|NOFRAME,$0-8
 	MOV	X1, Frame_kra(X10)
 	MOV	g, Frame_kg(X10)
 	CSRRW	X10, SSCRATCH, X0
+	MOV	Frame_SATP(X10), X5
+	CSRRS	X0, SATP, X6
+	BEQ	X5, X6, mapped		// writing satp costs far more than reading it
+	CSRRW	X5, SATP, X0
+mapped:
 	MOV	R(0)(X10), X5
 	CSRRW	X5, SEPC, X0
 	MOV	Frame_Status(X10), X5
@@ -168,6 +173,12 @@ stop:
 TEXT ·SetSATP(SB),NOSPLIT|NOFRAME,$0-8
 	MOV	satp+0(FP), X5
 	CSRRW	X5, SATP, X0
+	RET
+
+// func SATP() uint64
+TEXT ·SATP(SB),NOSPLIT|NOFRAME,$0-8
+	CSRRS	X0, SATP, X5
+	MOV	X5, ret+0(FP)
 	RET
 
 // func FenceASID(asid uint64)
