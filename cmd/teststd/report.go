@@ -140,15 +140,14 @@ lines:
 				continue lines
 			}
 		}
-		if line == "" {
-			continue
-		}
 		if _, after, ok := strings.Cut(line, ".go:"); ok {
-			if _, words, ok := strings.Cut(after, ": "); ok {
-				line = words
+			if _, words, ok := strings.Cut(after, ":"); ok {
+				line = strings.TrimSpace(words)
 			}
 		}
-		text = line
+		if line != "" {
+			text = line
+		}
 	}
 	return text
 }

@@ -50,3 +50,16 @@ FAIL	c	0.000s [build failed]
 		t.Errorf("%d ok, %d failed, %d skipped", r.ok, r.failed, r.skipped)
 	}
 }
+
+func TestReason(t *testing.T) {
+	for _, c := range []struct{ output, want string }{
+		{"=== RUN   TestA\n    a_test.go:3: why: so\n--- SKIP: TestA (0.00s)\n", "why: so"},
+		{"=== RUN   TestA\n    a_test.go:3: \n--- SKIP: TestA (0.00s)\n", "no reason given"},
+		{"=== RUN   TestA\nplain words\n\n", "plain words"},
+		{"", "no reason given"},
+	} {
+		if got := reason(strings.SplitAfter(c.output, "\n")); got != c.want {
+			t.Errorf("reason(%q) = %q, want %q", c.output, got, c.want)
+		}
+	}
+}
