@@ -118,6 +118,7 @@ func (c *checker) processes() {
 		live++
 		c.want(!sids[p.sid], "two live processes of service %#x", p.sid)
 		sids[p.sid] = true
+		c.want(p.numRegions == 0 && p.hotRegion == 0 || int(p.hotRegion) < p.numRegions, "proc %d: region %d of %d is hot", i, p.hotRegion, p.numRegions)
 		c.process(p)
 	}
 	c.want(free == 0, "%d more free processes on the list than in the table", free)
