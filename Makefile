@@ -61,7 +61,7 @@ test-os: build ## the marker ladder in QEMU (RUN_PHASE, RUN_UNTIL_MARKER, RUN_TI
 	$(SETUP) qemu
 	@$(RUN) os -image $(BUILD)/nexus-test.img
 
-test-std: toolchain ## the standard library's own tests as confined processes (PKGS=...)
+test-std: programs ## the standard library's own tests as confined processes (PKGS=...)
 	$(SETUP) qemu
 	@$(GO) run ./cmd/teststd $(PKGS)
 
