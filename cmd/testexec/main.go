@@ -6,8 +6,9 @@
 //
 // Flags of go test (-run, -v, -bench, -short, -timeout …) reach the program as
 // its arguments. It finds the package's own files, and everything below testdata,
-// in its working directory, in memory: what it writes is gone afterwards. Output
-// is passed on line by line, and the exit status is the program's.
+// in its working directory, in memory: what it writes is gone afterwards, so -cover
+// and profiles are of no use. Output is passed on line by line, and the exit status
+// is the program's.
 //
 // The machine is ended when the program's own time limit (-test.timeout) and a
 // grace period have passed, and when testexec is told to end.
