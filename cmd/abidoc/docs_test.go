@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -201,10 +202,10 @@ func TestNamedTargets(t *testing.T) {
 	}
 }
 
-// Tests that are named exist, and so do constants with the values that are quoted
-// as `name = value`.
-func TestNamedTestsAndConstants(t *testing.T) {
-	tests, constants := map[string]bool{}, map[string]bool{}
+// goFiles returns the Go source of the tree by name.
+func goFiles(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -216,19 +217,26 @@ func TestNamedTestsAndConstants(t *testing.T) {
 			return nil
 		}
 		text, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			return err
-		}
-		for _, m := range function.FindAllStringSubmatch(string(text), -1) {
-			tests[m[1]] = true
-		}
-		for _, m := range assignment.FindAllStringSubmatch(string(text), -1) {
-			constants[m[1]+" = "+m[2]] = true
-		}
-		return nil
+		out[name] = string(text)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+// Tests that are named exist, and so do constants with the values that are quoted
+// as `name = value`.
+func TestNamedTestsAndConstants(t *testing.T) {
+	tests, constants := map[string]bool{}, map[string]bool{}
+	for _, text := range goFiles(t) {
+		for _, m := range function.FindAllStringSubmatch(text, -1) {
+			tests[m[1]] = true
+		}
+		for _, m := range assignment.FindAllStringSubmatch(text, -1) {
+			constants[m[1]+" = "+m[2]] = true
+		}
 	}
 	if len(tests) < 100 || !constants["MaxInline = 64"] {
 		t.Fatalf("found %d tests and %d constants", len(tests), len(constants))
@@ -244,6 +252,37 @@ func TestNamedTestsAndConstants(t *testing.T) {
 				t.Errorf("%s quotes %q; the source has %q", d.name, c, near)
 			}
 		}
+	}
+}
+
+// Identifiers of our packages that are named, like `ipc.ErrClosed` or
+// `core.(*Kernel).Direct`, are there.
+func TestNamedIdentifiers(t *testing.T) {
+	packages := map[string]string{} // by the last element of the folder: the source
+	var all strings.Builder
+	for name, text := range goFiles(t) {
+		packages[path.Base(path.Dir(name))] += text
+		all.WriteString(text)
+	}
+	qualified := regexp.MustCompile(`^(\w+)\.(?:\(\*?(\w+)\)\.)?(\w+)$`)
+	named := 0
+	for _, d := range documents(t) {
+		for _, c := range d.code {
+			m := qualified.FindStringSubmatch(c)
+			// Names of capabilities, like ipc.core, look the same.
+			if m == nil || packages[m[1]] == "" || strings.Contains(all.String(), strconv.Quote(c)) {
+				continue
+			}
+			named++
+			for _, ident := range m[2:] {
+				if ident != "" && !regexp.MustCompile(`\b`+ident+`\b`).MatchString(packages[m[1]]) {
+					t.Errorf("%s names %s, which is not there", d.name, c)
+				}
+			}
+		}
+	}
+	if named < 10 {
+		t.Errorf("only %d identifiers are named", named)
 	}
 }
 
