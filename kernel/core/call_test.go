@@ -159,7 +159,7 @@ func TestEventsDoNotStarve(t *testing.T) {
 	}
 	served := map[uint64]int{}
 	arm := []uint64{0, 1, 2} // endpoints to arm: at first, and when their request is there
-	for range 72 {
+	for range 36 { // fewer than there are requests
 		for _, n := range notes {
 			v.must(abi.SysNotify, n, 1)
 		}
@@ -176,7 +176,7 @@ func TestEventsDoNotStarve(t *testing.T) {
 		}
 	}
 	for _, cookie := range []uint64{0, 1, 2, 100, 101, 102} {
-		if served[cookie] < 6 {
+		if served[cookie] < 4 {
 			t.Errorf("event source %d was served %d times of %v", cookie, served[cookie], served)
 		}
 	}
