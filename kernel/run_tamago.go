@@ -101,29 +101,34 @@ func (l *loop) now() int64 { return int64(hart.Time()) * l.tickNS }
 // run is the hart loop. It returns when the root process has ended.
 func (l *loop) run() {
 	k := l.kernel
-	l.arm(core.Never)
 	k.Tick()
+	l.arm(k.SliceAlarm())
 	for {
 		p := k.Current()
-		if alarm := k.Alarm(); alarm < l.armed {
+		alarm := k.Alarm()
+		if alarm < l.armed {
 			l.arm(alarm)
 		}
 		if p == nil {
+			if alarm != l.armed {
+				l.arm(alarm) // no slice ends while nothing runs
+			}
 			from := l.now()
 			hart.Wait()
 			k.Idled(l.now() - from)
-			l.arm(core.Never)
 			k.Tick()
+			l.arm(k.SliceAlarm())
 			continue
 		}
 		hart.Enter(&p.Frame)
 		if k.Direct(p) {
 			continue
 		}
-		if p.Frame.Cause == hart.CauseTimer {
-			l.arm(core.Never)
-		}
+		timer := p.Frame.Cause == hart.CauseTimer
 		k.General(p)
+		if timer {
+			l.arm(k.SliceAlarm())
+		}
 		if _, ended := k.Ended(); ended {
 			return
 		}

@@ -116,6 +116,10 @@ const (
 	FlagNoWait = 1 << 32
 )
 
+// FaultSlices, a flag of fault_handler, asks for the ends of time slices too, so that
+// a runtime can schedule threads of its own.
+const FaultSlices = 1
+
 // MetaLen is the part of a meta word that holds the length.
 const MetaLen = 1<<32 - 1
 

@@ -46,6 +46,7 @@ type Kernel struct {
 	cur      uint32   // running process, 0 when the hart is idle
 	running  *Process // the same, so that the hart loop need not look it up
 	ready    procList
+	upcallAt int64  // when the running thread is told that it has run for a slice, if it asked
 	sliceEnd int64  // when the running thread must make way if another is ready
 	fpOwner  uint32 // process whose registers are in the floating-point unit
 	root     uint32 // process whose end ends the system
@@ -140,6 +141,11 @@ func (k *Kernel) Alarm() int64 {
 	}
 	return k.deadline.first
 }
+
+// SliceAlarm returns when the hart, if it is not idle, needs its timer interrupt to
+// tell a process that it has run for a slice. It changes only in Trap, for a timer
+// interrupt, and in Tick.
+func (k *Kernel) SliceAlarm() int64 { return k.upcallAt }
 
 // Idled says that the hart waited for an interrupt for ns nanoseconds.
 func (k *Kernel) Idled(ns int64) { k.idleNS += ns }

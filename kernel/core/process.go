@@ -74,6 +74,9 @@ type Process struct {
 
 	handler uint64 // where a fault is delivered, 0 if nowhere
 	inFault bool
+	slices  bool       // the handler wants the ends of time slices
+	inSlice bool       // it was entered for one: saved holds the registers of before
+	saved   [32]uint64 // like Frame.X
 
 	exit       int64
 	faultCause uint64
@@ -190,6 +193,7 @@ func (k *Kernel) Tick() {
 		k.processDue(&k.procs[id], now)
 	}
 	if k.cur == 0 {
+		k.upcallAt = now + sliceNS
 		k.pick()
 	} else if k.ready.head != 0 && now >= k.sliceEnd {
 		k.preempt()

@@ -177,6 +177,8 @@ func (p *Process) reset() {
 	p.endpoints, p.notifs = 0, 0
 	p.numEPs, p.numNotifs, p.numTimers, p.numVMOs = 0, 0, 0, 0
 	p.handler, p.inFault = 0, false
+	p.slices, p.inSlice = false, false
+	p.saved = [32]uint64{}
 	p.exit, p.faultCause, p.faultPC, p.faultAddr = 0, 0, 0, 0
 	p.watcher, p.watchBits = notifRef{}, 0
 }

@@ -274,6 +274,8 @@ var refusals = []struct {
 	{"too long", abi.SysConsoleWrite, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.console, msgVA, abi.MaxMessage + 1} }},
 	{"kernel memory", abi.SysConsoleWrite, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.console, badPtr, 1} }},
 	{"kernel address", abi.SysFaultHandler, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{badPtr} }},
+	{"unknown flag", abi.SysFaultHandler, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{0, 2} }},
+	{"no slice ended", abi.SysFaultDone, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{1} }},
 	{"bogus", abi.SysSystemInfo, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
 	{"console", abi.SysSystemInfo, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.console} }},
 	{"no right", abi.SysSystemInfo, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareSpawn} }},

@@ -42,6 +42,7 @@ func (k *Kernel) General(p *Process) {
 			p.Frame.X[hart.A0] = uint64(-errno)
 		}
 	case hart.CauseTimer:
+		k.sliceUpcall(p)
 		k.Tick()
 	case hart.CauseLoadPage:
 		k.pageFault(p, sv39.Perm(sv39.R))
@@ -86,6 +87,46 @@ func (k *Kernel) exception(p *Process) {
 	p.inFault = true
 	f.X[hart.A0], f.X[hart.A1], f.X[hart.A2] = f.Cause, f.Tval, f.X[0]
 	f.X[0] = p.handler
+}
+
+// sliceUpcall enters the handler of p, which a timer interrupt found running, if it
+// wants to know of the end of a time slice and one has passed since the last time
+// that any process was told. A process that runs most of the time is told most often.
+func (k *Kernel) sliceUpcall(p *Process) {
+	now := k.now()
+	if now < k.upcallAt {
+		return
+	}
+	k.upcallAt = now + sliceNS
+	if !p.slices || p.inFault {
+		return
+	}
+	f := &p.Frame
+	p.inFault, p.inSlice = true, true
+	p.saved = f.X
+	f.X[hart.A0], f.X[hart.A1], f.X[hart.A2] = f.Cause, f.X[hart.SP], f.X[0]
+	f.X[0] = p.handler
+}
+
+// sysFaultDone ends the handling of a fault, or of the end of a time slice, and then
+// gives p its registers back.
+func (k *Kernel) sysFaultDone(p *Process) abi.Errno {
+	x := &p.Frame.X
+	if x[hart.A0] == 0 {
+		p.inFault, p.inSlice = false, false
+		return abi.OK
+	}
+	if x[hart.A0] != 1 || !p.inSlice {
+		return abi.EINVAL
+	}
+	pc, sp, ra := x[hart.A1], x[hart.A2], x[hart.A3]
+	*x = p.saved
+	p.Frame.Full = 1
+	if pc != 0 {
+		x[0], x[hart.SP], x[hart.RA] = pc, sp, ra
+	}
+	p.inFault, p.inSlice = false, false
+	return abi.OK
 }
 
 // record notes which exception ends p and says so on the console.
@@ -168,11 +209,13 @@ func (k *Kernel) syscall(p *Process) abi.Errno {
 		if h := x[hart.A0]; h != 0 && !sv39.UserRange(h, 4) {
 			return abi.EINVAL
 		}
-		p.handler = x[hart.A0]
+		if x[hart.A1]&^abi.FaultSlices != 0 {
+			return abi.EINVAL
+		}
+		p.handler, p.slices = x[hart.A0], x[hart.A0] != 0 && x[hart.A1] == abi.FaultSlices
 		x[hart.A0] = 0
 	case abi.SysFaultDone:
-		p.inFault = false
-		x[hart.A0] = 0
+		return k.sysFaultDone(p)
 	case abi.SysSystemInfo:
 		return k.sysSystemInfo(p)
 	default:

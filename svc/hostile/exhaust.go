@@ -182,6 +182,8 @@ func syscallFuzz(_ context.Context, a *attacker) error {
 			continue
 		case abi.SysWait, abi.SysCall, abi.SysReply:
 			r.A[1] |= abi.FlagNoWait // would end it too, by waiting for ever
+		case abi.SysFaultHandler:
+			r.A[1] &^= abi.FaultSlices // and so would the end of a slice, at an address made up here
 		case abi.SysCapClose:
 			if r.A[0] == control {
 				continue // the status is fine without it, but more calls reach more with it
