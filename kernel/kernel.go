@@ -22,6 +22,19 @@ type Machine struct {
 	TickNS  uint64        // nanoseconds per tick of the time CSR
 	Seed    [32]byte      // real entropy
 
+	// Others are the harts that are not running yet, by the ids that Start and
+	// Interrupt take. At most core.MaxHarts-1 are used.
+	Others []uint64
+	// Boot is the id of the hart that runs.
+	Boot uint64
+	// Start lets a hart begin at physical address entry, with opaque in a1.
+	Start func(id, entry, opaque uint64) error
+	// Interrupt raises the supervisor software interrupt of a hart.
+	Interrupt func(id uint64)
+	// Fence makes a hart discard what it has cached of size bytes of an address
+	// space from va on. It returns when that is done.
+	Fence func(id, va, size, asid uint64)
+
 	// SetTimer asks for a timer interrupt when the time CSR reaches tick; all ones
 	// means never. Nil if the hart has the Sstc extension.
 	SetTimer func(tick uint64)

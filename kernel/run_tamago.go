@@ -4,7 +4,6 @@ package kernel
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 	"runtime/debug"
 
@@ -33,14 +32,16 @@ func Run(m *Machine) {
 		m.PowerOff(exitBoot)
 	}
 	print("neuron vers. ", Version, " - One OS. Many Devices.\n")
+	l.startOthers()
 	var before, after runtime.MemStats
-	run := l.run
+	run := l.cpus[0].run
 	runtime.ReadMemStats(&before)
 	// From here on the floating-point unit is the processes'. The kernel must not
 	// touch it: an allocation, for one, would trap.
 	hart.Init()
 	hart.FPOff()
 	systemstack(run)
+	l.stopOthers()
 	hart.FPOn() // ReadMemStats computes with floats
 	status, _ := l.kernel.Ended()
 	runtime.ReadMemStats(&after)
@@ -50,18 +51,23 @@ func Run(m *Machine) {
 	m.PowerOff(int32(status))
 }
 
-// loop is the state of the hart loop.
+// loop is what the hart loops share.
 type loop struct {
 	m      *Machine
 	kernel *core.Kernel
 	root   mem.PA
 	pool   *mem.Pool
 	free   int // frames free before the first process
-	armed  int64
 	tickNS int64
+	stacks []mem.Range // of the other harts
+
+	smp  bool      // more than one hart runs: the kernel needs the lock
+	lock hart.Lock // held by the hart that runs the kernel
+	cpus []cpu     // the boot hart first
 }
 
 func boot(m *Machine) (*loop, error) {
+	regions, stacks := carveStacks(m)
 	pool, err := mem.NewPool(m.Free)
 	if err != nil {
 		return nil, fmt.Errorf("page frames: %w", err)
@@ -70,7 +76,7 @@ func boot(m *Machine) (*loop, error) {
 	if !pool.Open(&tables, maxKernelTables) {
 		return nil, fmt.Errorf("page tables: %d frames free, %d needed", pool.Free(), maxKernelTables)
 	}
-	root, err := sv39.BuildKernel(func() (mem.PA, bool) { return pool.Take(&tables) }, m.Map)
+	root, err := sv39.BuildKernel(func() (mem.PA, bool) { return pool.Take(&tables) }, regions)
 	if err != nil {
 		return nil, err
 	}
@@ -83,10 +89,10 @@ func boot(m *Machine) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{m: m, root: root, pool: pool, free: pool.Free(), tickNS: int64(m.TickNS)}
+	l := &loop{m: m, root: root, pool: pool, free: pool.Free(), tickNS: int64(m.TickNS), stacks: stacks}
 	l.kernel = core.New(core.Config{
 		Pool: pool, KernelRoot: root, Console: m.Console, Now: l.now, TickNS: m.TickNS, Seed: m.Seed,
-		FenceSpace: l.fenceSpace, FencePage: hart.FencePage, FP: fpu{},
+		FenceSpace: l.fenceSpace, FencePage: l.fencePage, Interrupt: l.interrupt, FP: fpu{},
 	})
 	clear(m.Seed[:])
 	return l, l.kernel.Boot(a, m.Archive.Start)
@@ -98,52 +104,6 @@ const maxKernelTables = 64
 
 func (l *loop) now() int64 { return int64(hart.Time()) * l.tickNS }
 
-// run is the hart loop. It returns when the root process has ended.
-func (l *loop) run() {
-	k := l.kernel
-	k.Tick()
-	l.arm(k.SliceAlarm())
-	for {
-		p := k.Current()
-		alarm := k.Alarm()
-		if alarm < l.armed {
-			l.arm(alarm)
-		}
-		if p == nil {
-			if alarm != l.armed {
-				l.arm(alarm) // no slice ends while nothing runs
-			}
-			from := l.now()
-			hart.Wait()
-			k.Idled(l.now() - from)
-			k.Tick()
-			l.arm(k.SliceAlarm())
-			continue
-		}
-		hart.Enter(&p.Frame)
-		if k.Direct(p) {
-			continue
-		}
-		timer := p.Frame.Cause == hart.CauseTimer
-		k.General(p)
-		if timer {
-			l.arm(k.SliceAlarm())
-		}
-		if _, ended := k.Ended(); ended {
-			return
-		}
-	}
-}
-
-// fenceSpace discards what is cached of an address space. Its tables may have been
-// freed already, so the hart leaves it first if it is still in it.
-func (l *loop) fenceSpace(asid uint64) {
-	if hart.SATP()>>asidShift&asidMask == asid {
-		hart.SetSATP(kernelSATP(l.root))
-	}
-	hart.FenceASID(asid)
-}
-
 // Fields of satp (privileged specification, "Supervisor Address Translation and
 // Protection Register").
 const (
@@ -154,20 +114,6 @@ const (
 
 // kernelSATP is the kernel's own address space, which no process uses: ASID 0.
 func kernelSATP(root mem.PA) uint64 { return satpSv39 | uint64(root)>>12 }
-
-// arm programs the timer for a time in nanoseconds.
-func (l *loop) arm(at int64) {
-	l.armed = at
-	tick := uint64(math.MaxUint64)
-	if at != core.Never {
-		tick = uint64((at + l.tickNS - 1) / l.tickNS)
-	}
-	if l.m.SetTimer == nil {
-		hart.SetTimeCompare(tick)
-	} else {
-		l.m.SetTimer(tick)
-	}
-}
 
 // fpu is the floating-point unit of this hart.
 type fpu struct{}

@@ -2,10 +2,24 @@
 
 package kernel
 
-import _ "unsafe" // for go:linkname
+import "unsafe"
 
 // systemstack runs fn on the stack that the board set up: it does not grow, which
 // would allocate, and ends in a guard page.
 //
 //go:linkname systemstack runtime.nexus_systemstack
 func systemstack(fn func())
+
+// newHart returns a g for a stack; see package runtime of the fork.
+//
+//go:linkname newHart runtime.nexus_newHart
+func newHart(lo, hi uintptr) unsafe.Pointer
+
+// hartG makes a g for the stack from lo to hi and returns its address.
+func hartG(lo, hi uintptr) (g unsafe.Pointer, address uint64) {
+	g = newHart(lo, hi)
+	return g, uint64(uintptr(g))
+}
+
+// entryAddress returns where e is, which a starting hart is told.
+func entryAddress[T any](e *T) uint64 { return uint64(uintptr(unsafe.Pointer(e))) }

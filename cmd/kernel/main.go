@@ -20,12 +20,29 @@ func main() {
 	}
 	k := &kernel.Machine{
 		Free: m.Free, Map: m.Regions(), Archive: m.Archive, TickNS: m.TickNS,
+		Boot: m.BootHart, Start: start, Interrupt: interrupt, Fence: fence,
 		Console: func(b []byte) { virt.Console{}.Write(b) }, Printk: virt.Printk, PowerOff: virt.PowerOff,
 	}
 	virt.Random(k.Seed[:])
+	for _, h := range m.Harts {
+		if h.ID != m.BootHart {
+			k.Others = append(k.Others, h.ID)
+		}
+	}
 	i := slices.IndexFunc(m.Harts, func(h fdt.Hart) bool { return h.ID == m.BootHart })
 	if !m.Harts[i].Sstc {
 		k.SetTimer = func(tick uint64) { sbi.SetTimer(tick) }
 	}
 	kernel.Run(k)
 }
+
+func start(id, entry, opaque uint64) error {
+	if e := sbi.HartStart(id, entry, opaque); e != sbi.Success {
+		return e
+	}
+	return nil
+}
+
+func interrupt(id uint64) { sbi.SendIPI(1, id) }
+
+func fence(id, va, size, asid uint64) { sbi.RemoteFenceASID(1, id, va, size, asid) }

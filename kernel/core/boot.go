@@ -69,11 +69,17 @@ func (k *Kernel) FindWX() (name string, va uint64, found bool) {
 	return "", 0, false
 }
 
-// Shutdown ends every process. Afterwards all frames are free.
+// Shutdown ends every process, when no other hart runs one any more. Afterwards
+// all frames are free.
 func (k *Kernel) Shutdown() {
 	for i := range k.procs {
-		if p := &k.procs[i]; p.state == procLive {
-			k.end(p, abi.ExitKilled)
+		p := &k.procs[i]
+		if p.state != procLive {
+			continue
 		}
+		if p.thread == threadRunning {
+			k.harts[p.hart].cur, p.thread = 0, threadHanded
+		}
+		k.end(p, abi.ExitKilled)
 	}
 }

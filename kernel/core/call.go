@@ -155,7 +155,7 @@ func (k *Kernel) sysCall(p *Process) abi.Errno {
 func (k *Kernel) callDueAt(p *Process, deadline int64) {
 	if deadline != 0 && (p.callDue == 0 || deadline < p.callDue) {
 		p.callDue = deadline
-		k.deadline.arm(p.id, deadline)
+		k.dueAt(p.id, deadline)
 	}
 }
 
@@ -178,7 +178,7 @@ func (k *Kernel) request(p *Process, oneWay bool) (uint32, abi.Errno) {
 	if e.count >= e.depth {
 		return 0, abi.EAGAIN
 	}
-	if !oneWay && (length > abi.MaxInline && !sv39.UserRange(x[hart.A5], length) || reply != 0 && !sv39.UserRange(reply, abi.MaxMessage)) {
+	if !oneWay && (length > abi.MaxInline && !sv39.UserRange(x[hart.A5], length) || reply != 0 && !isBuffer(reply)) {
 		return 0, abi.EFAULT
 	}
 	moved := uint32(0)
@@ -220,6 +220,12 @@ func (k *Kernel) request(p *Process, oneWay bool) (uint32, abi.Errno) {
 	return i, abi.OK
 }
 
+// isBuffer reports whether a message of any length fits at user address va. It is
+// sv39.UserRange for that length, in one comparison.
+func isBuffer(va uint64) bool {
+	return va-abi.UserBase <= abi.UserEnd-abi.UserBase-abi.MaxMessage
+}
+
 // submit hands call i straight to a server that waits for it and returns that
 // server, which is neither ready nor running yet, or queues it.
 func (k *Kernel) submit(i uint32) *Process {
@@ -258,7 +264,7 @@ func (k *Kernel) wait(p *Process, next *Process) {
 		return
 	}
 	if p.waitDue != 0 {
-		k.deadline.arm(p.id, p.waitDue)
+		k.dueAt(p.id, p.waitDue)
 	}
 	p.thread = threadWaiting
 	if next != nil {
@@ -514,7 +520,7 @@ func (k *Kernel) acceptable(p *Process) (uint32, abi.Errno) {
 	if errno != abi.OK {
 		return 0, errno
 	}
-	if x[hart.A6] != 0 && !sv39.UserRange(x[hart.A6], abi.MaxMessage) {
+	if x[hart.A6] != 0 && !isBuffer(x[hart.A6]) {
 		return 0, abi.EFAULT
 	}
 	return n.obj, abi.OK

@@ -57,7 +57,7 @@ func (c *checker) scheduler() {
 			c.want(p.state == procFree || p.thread == threadGone, "proc %d: ended with thread state %d", i, p.thread)
 		case p.thread == threadRunning:
 			running++
-			c.want(c.cur == p.id, "proc %d runs, current is %d", i, c.cur)
+			c.want(c.h.cur == p.id, "proc %d runs, current is %d", i, c.h.cur)
 		case p.thread == threadReady:
 			ready++
 		case p.thread == threadWaiting:
@@ -67,30 +67,30 @@ func (c *checker) scheduler() {
 			c.want(false, "proc %d: thread state %d", i, p.thread)
 		}
 	}
-	c.want(running == 1 == (c.cur != 0), "%d processes run, current is %d", running, c.cur)
-	c.want(c.cur != 0 || ready == 0, "idle with %d ready", ready)
+	c.want(running == 1 == (c.h.cur != 0), "%d processes run, current is %d", running, c.h.cur)
+	c.want(c.h.cur != 0 || ready == 0, "idle with %d ready", ready)
 	prev := uint32(0)
-	for i := c.ready.head; i != 0; i = c.procs[i].next {
+	for i := c.h.ready.head; i != 0; i = c.procs[i].next {
 		c.want(c.procs[i].prev == prev && c.procs[i].thread == threadReady, "ready queue broken at proc %d", i)
 		prev = i
 		ready--
 	}
-	c.want(prev == c.ready.tail && ready == 0, "ready queue: tail %d, last %d, %d missing", c.ready.tail, prev, ready)
-	d := &c.deadline
+	c.want(prev == c.h.ready.tail && ready == 0, "ready queue: tail %d, last %d, %d missing", c.h.ready.tail, prev, ready)
+	d := &c.h.deadline
 	for i := range d.n {
 		id := d.heap[i]
 		c.want(d.pos[id] == uint32(i+1), "deadline heap: entry %d at %d says %d", id, i, d.pos[id])
 		c.want(i == 0 || d.key[d.heap[(i-1)/2]] <= d.key[id], "deadline heap: out of order at %d", i)
 	}
-	if p := c.Current(); p != nil {
-		c.want(p.fpOn() == (c.fpOwner == p.id), "floating-point unit on: %v, owner %d, running %d", p.fpOn(), c.fpOwner, p.id)
+	if p := c.h.Current(); p != nil {
+		c.want(p.fpOn() == (c.h.fpOwner == p.id), "floating-point unit on: %v, owner %d, running %d", p.fpOn(), c.h.fpOwner, p.id)
 	}
-	c.want(c.fpOwner == 0 || c.procs[c.fpOwner].state == procLive, "ended process owns the floating-point unit")
+	c.want(c.h.fpOwner == 0 || c.procs[c.h.fpOwner].state == procLive, "ended process owns the floating-point unit")
 }
 
 // due reports whether entry id of the deadline heap comes up by when.
 func (c *checker) due(id uint32, when int64) bool {
-	return c.deadline.pos[id] != 0 && c.deadline.key[id] <= max(when, 1)
+	return c.h.deadline.pos[id] != 0 && c.h.deadline.key[id] <= max(when, 1)
 }
 
 func (c *checker) processes() {
@@ -111,7 +111,7 @@ func (c *checker) processes() {
 		c.want(p.refs == c.refs.procs[i], "proc %d: %d references, %d capabilities", i, p.refs, c.refs.procs[i])
 		if p.state == procZombie {
 			c.want(p.refs != 0, "zombie %d without capabilities", i)
-			c.want(c.deadline.pos[i] == 0 && p.space.Root == 0 && p.acct.Used() == 0 && p.acct.Limit() == 0, "zombie %d has memory or a deadline", i)
+			c.want(c.h.deadline.pos[i] == 0 && p.space.Root == 0 && p.acct.Used() == 0 && p.acct.Limit() == 0, "zombie %d has memory or a deadline", i)
 			c.want(p.events.head|p.numTaken|p.endpoints|p.notifs == 0 && p.numRegions == 0, "zombie %d has queues", i)
 			continue
 		}
@@ -333,11 +333,11 @@ func (c *checker) timerTable() {
 	used := 0
 	for i := 1; i <= maxTimers; i++ {
 		t := &c.timers[i]
-		if t.refs|c.refs.tmrs[i] == 0 && t.due == 0 && c.deadline.pos[maxProcesses+i] == 0 {
+		if t.refs|c.refs.tmrs[i] == 0 && t.due == 0 && c.h.deadline.pos[maxProcesses+i] == 0 {
 			continue
 		}
 		c.want(t.refs == c.refs.tmrs[i], "timer %d: %d references, %d capabilities", i, t.refs, c.refs.tmrs[i])
-		c.want((t.due != 0) == (c.deadline.pos[maxProcesses+i] != 0), "timer %d: due %d, in the heap %v", i, t.due, c.deadline.pos[maxProcesses+i] != 0)
+		c.want((t.due != 0) == (c.h.deadline.pos[maxProcesses+i] != 0), "timer %d: due %d, in the heap %v", i, t.due, c.h.deadline.pos[maxProcesses+i] != 0)
 		if t.refs != 0 {
 			used++
 			c.owned.tmrs[t.owner]++

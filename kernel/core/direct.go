@@ -3,7 +3,6 @@ package core
 import (
 	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/hart"
-	"nexus.internal/kernel/sv39"
 )
 
 // This file holds the two hand-offs that make up nearly all of the traffic: a
@@ -37,7 +36,7 @@ func (k *Kernel) callDirect(p *Process) bool {
 	}
 	s := &k.procs[e.owner]
 	i := p.freeCalls
-	if s.thread != threadWaiting || i == 0 || reply != 0 && !sv39.UserRange(reply, abi.MaxMessage) {
+	if s.thread != threadWaiting || i == 0 || reply != 0 && !isBuffer(reply) {
 		return false
 	}
 	c := &k.calls[i]
@@ -65,7 +64,7 @@ func (k *Kernel) callDirect(p *Process) bool {
 func (k *Kernel) bothDue(p *Process, call int64) {
 	k.callDueAt(p, call)
 	if p.waitDue != 0 {
-		k.deadline.arm(p.id, p.waitDue)
+		k.dueAt(p.id, p.waitDue)
 	}
 }
 
@@ -93,7 +92,7 @@ func (k *Kernel) replyDirect(p *Process) bool {
 	buffer := x[hart.A6]
 	client := &k.procs[c.client]
 	if client.thread != threadWaiting || e.queue.head != 0 || p.hasEvent() ||
-		buffer != 0 && !sv39.UserRange(buffer, abi.MaxMessage) {
+		buffer != 0 && !isBuffer(buffer) {
 		return false
 	}
 	y := &client.Frame.X
@@ -105,7 +104,7 @@ func (k *Kernel) replyDirect(p *Process) bool {
 	e.armed, e.cookie, e.buffer = true, x[hart.S10], buffer
 	k.switchOver(p, client)
 	if p.waitDue = int64(x[hart.A3]); p.waitDue != 0 {
-		k.deadline.arm(p.id, p.waitDue)
+		k.dueAt(p.id, p.waitDue)
 	}
 	return true
 }
@@ -119,8 +118,12 @@ func passPayload(y, x *[32]uint64) {
 // switchOver makes p wait and runs next, which was waiting and has been given its
 // event. The time slice goes along.
 func (k *Kernel) switchOver(p, next *Process) {
+	h := k.h
+	if k.numHarts > 1 {
+		k.cross(next)
+	}
 	p.thread = threadWaiting
 	next.thread, next.waitDue = threadRunning, 0
-	k.cur, k.running = next.id, next
+	h.cur, h.running = next.id, next
 	k.switches++
 }

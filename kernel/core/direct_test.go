@@ -40,8 +40,8 @@ func (s *sim) outcome(c, v proc, ep uint32) outcome {
 		r = call{gen: r.gen}
 	}
 	e := &s.endpoints[ep]
-	return outcome{c.Frame.X, v.Frame.X, c.thread, v.thread, c.waitDue, v.waitDue, c.Process.callDue, s.cur, s.callsUsed, s.switches, r,
-		e.armed, e.cookie, e.buffer, v.numTaken, s.deadline.n, s.deadline.first, e.onList, c.hasEvent(), v.hasEvent()}
+	return outcome{c.Frame.X, v.Frame.X, c.thread, v.thread, c.waitDue, v.waitDue, c.Process.callDue, s.h.cur, s.callsUsed, s.switches, r,
+		e.armed, e.cookie, e.buffer, v.numTaken, s.h.deadline.n, s.h.deadline.first, e.onList, c.hasEvent(), v.hasEvent()}
 }
 
 // The hand-offs of direct.go do what the general path does in the same case, and

@@ -16,10 +16,12 @@ type Config struct {
 	Now        func() int64 // nanoseconds since power-on
 	TickNS     uint64       // nanoseconds per tick of the time CSR
 	Seed       [32]byte     // real entropy
-	// FenceSpace discards all cached translations of an address space, FencePage
-	// those of one page.
+	// FenceSpace discards all cached translations of an address space on every
+	// hart, FencePage those of one page on the harts of a set (bit i: hart i).
 	FenceSpace func(asid uint64)
-	FencePage  func(va, asid uint64)
+	FencePage  func(va, asid, harts uint64)
+	// Interrupt makes another hart enter the kernel soon. Nil with one hart.
+	Interrupt func(hart int)
 	// FloatingPoint unit of the hart; see package hart.
 	FP FloatingPoint
 }
@@ -38,20 +40,19 @@ type Kernel struct {
 	console    func([]byte)
 	now        func() int64
 	fenceSpace func(asid uint64)
-	fencePage  func(va, asid uint64)
+	fencePage  func(va, asid, harts uint64)
+	interrupt  func(hart int)
 	fp         FloatingPoint
 	tickNS     uint64
 	drbg       drbg
 
-	cur      uint32   // running process, 0 when the hart is idle
-	running  *Process // the same, so that the hart loop need not look it up
-	ready    procList
-	upcallAt int64  // when the running thread is told that it has run for a slice, if it asked
-	sliceEnd int64  // when the running thread must make way if another is ready
-	fpOwner  uint32 // process whose registers are in the floating-point unit
-	root     uint32 // process whose end ends the system
-	ended    bool
-	status   int64
+	h        *Hart  // the hart that runs the kernel now
+	numHarts int    // harts that are up
+	idle     uint64 // set of harts that wait for work, by index
+
+	root   uint32 // process whose end ends the system
+	ended  bool
+	status int64
 
 	switches  uint64
 	idleNS    int64
@@ -68,10 +69,11 @@ type Kernel struct {
 	freeVMOs  uint32
 	lastPID   uint32
 
-	spec     abi.SpawnSpec
-	prog     elf.Program
-	deadline deadlines
+	spec abi.SpawnSpec
+	prog elf.Program
 
+	harts     [MaxHarts]Hart
+	dueHart   [maxProcesses + maxTimers + 1]uint8 // whose deadlines hold the entry: index + 1
 	procs     [maxProcesses + 1]Process
 	caps      [maxCaps + 1]capNode
 	endpoints [maxEndpoints + 1]endpoint
@@ -88,10 +90,14 @@ type Kernel struct {
 func New(c Config) *Kernel {
 	k := &Kernel{
 		pool: c.Pool, kernelRoot: c.KernelRoot, console: c.Console, now: c.Now,
-		tickNS: c.TickNS, fenceSpace: c.FenceSpace, fencePage: c.FencePage, fp: c.FP,
+		tickNS: c.TickNS, fenceSpace: c.FenceSpace, fencePage: c.FencePage, interrupt: c.Interrupt, fp: c.FP,
 		drbg: drbg{state: c.Seed},
 	}
-	k.deadline.first = Never
+	for i := range k.harts {
+		k.harts[i].index = uint32(i)
+		k.harts[i].deadline.first = Never
+	}
+	k.h, k.numHarts = &k.harts[0], 1
 	for i := uint32(maxProcesses); i > 0; i-- {
 		k.procs[i].next, k.freeProcs = k.freeProcs, i
 		p := &k.procs[i]
@@ -123,29 +129,8 @@ func New(c Config) *Kernel {
 	return k
 }
 
-// Current returns the process that the hart must run now, nil if it is idle.
-func (k *Kernel) Current() *Process {
-	if k.cur == 0 {
-		return nil
-	}
-	return k.running
-}
-
 // Ended reports whether the root process has ended, and with which status.
 func (k *Kernel) Ended() (status int64, ended bool) { return k.status, k.ended }
-
-// Alarm returns when the hart needs its timer interrupt, [Never] if it does not.
-func (k *Kernel) Alarm() int64 {
-	if k.ready.head != 0 && k.sliceEnd < k.deadline.first {
-		return k.sliceEnd
-	}
-	return k.deadline.first
-}
-
-// SliceAlarm returns when the hart, if it is not idle, needs its timer interrupt to
-// tell a process that it has run for a slice. It changes only in Trap, for a timer
-// interrupt, and in Tick.
-func (k *Kernel) SliceAlarm() int64 { return k.upcallAt }
 
 // Idled says that the hart waited for an interrupt for ns nanoseconds.
 func (k *Kernel) Idled(ns int64) { k.idleNS += ns }

@@ -4,36 +4,36 @@ package core
 // A process is on at most one.
 type procList struct{ head, tail uint32 }
 
-func (k *Kernel) pushReady(p *Process) {
-	p.next, p.prev = 0, k.ready.tail
-	if k.ready.tail != 0 {
-		k.procs[k.ready.tail].next = p.id
+func (k *Kernel) pushLast(l *procList, p *Process) {
+	p.next, p.prev = 0, l.tail
+	if l.tail != 0 {
+		k.procs[l.tail].next = p.id
 	} else {
-		k.ready.head = p.id
+		l.head = p.id
 	}
-	k.ready.tail = p.id
+	l.tail = p.id
 }
 
-func (k *Kernel) pushReadyFirst(p *Process) {
-	p.next, p.prev = k.ready.head, 0
-	if k.ready.head != 0 {
-		k.procs[k.ready.head].prev = p.id
+func (k *Kernel) pushFirst(l *procList, p *Process) {
+	p.next, p.prev = l.head, 0
+	if l.head != 0 {
+		k.procs[l.head].prev = p.id
 	} else {
-		k.ready.tail = p.id
+		l.tail = p.id
 	}
-	k.ready.head = p.id
+	l.head = p.id
 }
 
-func (k *Kernel) removeReady(p *Process) {
+func (k *Kernel) remove(l *procList, p *Process) {
 	if p.prev != 0 {
 		k.procs[p.prev].next = p.next
 	} else {
-		k.ready.head = p.next
+		l.head = p.next
 	}
 	if p.next != 0 {
 		k.procs[p.next].prev = p.prev
 	} else {
-		k.ready.tail = p.prev
+		l.tail = p.prev
 	}
 	p.next, p.prev = 0, 0
 }

@@ -168,9 +168,9 @@ func (k *Kernel) sysTimerSet(p *Process) abi.Errno {
 	}
 	t := &k.timers[n.obj]
 	t.due = int64(x[hart.A1])
-	k.deadline.drop(maxProcesses + n.obj)
+	k.disarm(maxProcesses + n.obj)
 	if t.due != 0 {
-		k.deadline.arm(maxProcesses+n.obj, t.due)
+		k.dueAt(maxProcesses+n.obj, t.due)
 	}
 	x[hart.A0] = 0
 	return abi.OK
@@ -187,7 +187,7 @@ func (k *Kernel) fire(i uint32) {
 // given away, so their owner still exists.
 func (k *Kernel) freeTimer(i uint32) {
 	t := &k.timers[i]
-	k.deadline.drop(maxProcesses + i)
+	k.disarm(maxProcesses + i)
 	k.procs[t.owner].numTimers--
 	*t = timer{next: k.freeTmrs}
 	k.freeTmrs = i

@@ -53,8 +53,11 @@ type Process struct {
 	freeSends uint32 // records for one-way messages to it
 	numTaken  uint32 // requests being served
 
-	next uint32 // ready queue or free list
-	prev uint32
+	hart  uint32 // index of the hart that runs it or ran it last
+	queue uint32 // index of the hart whose ready queue holds it
+	harts uint64 // set of harts that may have translations of its space cached
+	next  uint32 // ready queue or free list
+	prev  uint32
 
 	acct  mem.Account
 	space sv39.Space
@@ -72,6 +75,7 @@ type Process struct {
 	numVMOs    uint32
 	firstNote  uint32
 
+	doomed  bool   // to be ended with exit by the hart that runs it
 	handler uint64 // where a fault is delivered, 0 if nowhere
 	inFault bool
 	slices  bool       // the handler wants the ends of time slices
@@ -99,107 +103,6 @@ func (p *Process) setSATP() { p.Frame.SATP = 8<<60 | p.asid<<44 | uint64(p.space
 // Name returns the service name.
 func (p *Process) Name() string { return string(p.name[:p.nameN]) }
 
-// makeReady puts a waiting process into the ready queue.
-func (k *Kernel) makeReady(p *Process) {
-	if k.ready.head == 0 && k.cur != 0 {
-		// The running thread had the hart to itself; its slice starts now.
-		k.sliceEnd = k.now() + sliceNS
-	}
-	p.thread = threadReady
-	k.pushReady(p)
-}
-
-// switchTo makes p the running thread. The previous one must be elsewhere
-// already: waiting, ready, or gone.
-func (k *Kernel) switchTo(p *Process) {
-	p.thread = threadRunning
-	k.cur, k.running = p.id, p
-	k.switches++
-}
-
-// fpTake gives the floating-point unit to p, the running thread. The unit is on
-// for the thread that owns it and off for all others, by the status in their
-// frames, so that it costs nothing to switch between threads.
-func (k *Kernel) fpTake(p *Process) {
-	if o := k.fpOwner; o != 0 {
-		q := &k.procs[o]
-		if q.Frame.FPDirty() {
-			k.fp.Save(&q.fpu)
-		}
-		q.Frame.FPOff()
-	}
-	k.fp.Load(&p.fpu)
-	p.Frame.FPClean()
-	k.fpOwner = p.id
-}
-
-// yieldTo runs s, which was waiting and has been given its event, in what is left
-// of the slice of p, which goes on when s waits. A process that goes on working
-// while it calls would otherwise have its server wait for the end of its slice.
-func (k *Kernel) yieldTo(p, s *Process) {
-	if k.ready.head == 0 {
-		k.sliceEnd = k.now() + sliceNS
-	}
-	p.thread, p.yielded, p.lent = threadReady, true, true
-	k.pushReadyFirst(p)
-	k.switchTo(s)
-}
-
-// pick takes the next thread from the ready queue, or leaves the hart idle.
-func (k *Kernel) pick() {
-	head := k.ready.head
-	if head == 0 {
-		k.cur = 0
-		return
-	}
-	p := &k.procs[head]
-	k.removeReady(p)
-	p.yielded = false
-	if p.lent {
-		// It goes on in its own slice. With a new one, it and its server could keep
-		// all others from the hart by handing it to each other.
-		p.lent = false
-	} else if k.ready.head != 0 {
-		k.sliceEnd = k.now() + sliceNS
-	}
-	k.switchTo(p)
-}
-
-// preempt lets the next ready thread run and queues the running one.
-func (k *Kernel) preempt() {
-	if k.ready.head == 0 {
-		return
-	}
-	p := &k.procs[k.cur]
-	p.thread = threadReady
-	k.pushReady(p)
-	k.pick()
-}
-
-// Tick handles what is due: deadlines, timers, the end of a time slice. The hart
-// loop calls it after a timer interrupt and whenever the hart has been idle.
-func (k *Kernel) Tick() {
-	now := k.now()
-	for k.deadline.n > 0 {
-		id := k.deadline.heap[0]
-		if k.deadline.key[id] > now {
-			break
-		}
-		k.deadline.drop(id)
-		if id > maxProcesses {
-			k.fire(id - maxProcesses)
-			continue
-		}
-		k.processDue(&k.procs[id], now)
-	}
-	if k.cur == 0 {
-		k.upcallAt = now + sliceNS
-		k.pick()
-	} else if k.ready.head != 0 && now >= k.sliceEnd {
-		k.preempt()
-	}
-}
-
 // processDue ends the overdue calls of p and its overdue wait, and arms the
 // deadline again for the rest.
 func (k *Kernel) processDue(p *Process, now int64) {
@@ -220,10 +123,10 @@ func (k *Kernel) processDue(p *Process, now int64) {
 		k.wake(p, abi.EventNone)
 	}
 	if p.callDue != 0 {
-		k.deadline.arm(p.id, p.callDue)
+		k.dueAt(p.id, p.callDue)
 	}
 	if p.thread == threadWaiting && p.waitDue != 0 {
-		k.deadline.arm(p.id, p.waitDue)
+		k.dueAt(p.id, p.waitDue)
 	}
 }
 
@@ -239,9 +142,16 @@ func (k *Kernel) wake(p *Process, a0 uint64) {
 func (k *Kernel) end(p *Process, status int64) {
 	switch p.thread {
 	case threadReady:
-		k.removeReady(p)
+		k.remove(&k.harts[p.queue].ready, p)
 	case threadRunning:
-		k.cur = 0
+		if p.hart != k.h.index {
+			// It runs elsewhere at this moment. That hart ends it when it enters
+			// the kernel, which is soon.
+			p.doomed, p.exit = true, status
+			k.interrupt(int(p.hart))
+			return
+		}
+		k.h.cur = 0
 	}
 	p.exit = status
 	k.teardown(p)
@@ -253,7 +163,7 @@ func (k *Kernel) end(p *Process, status int64) {
 	if p.refs == 0 {
 		k.freeProcess(p)
 	}
-	if k.cur == 0 {
+	if k.h.cur == 0 {
 		k.pick()
 	}
 }
@@ -263,9 +173,9 @@ func (k *Kernel) teardown(p *Process) {
 	p.state, p.thread = procZombie, threadGone
 	p.refs++ // it may hold the last capability that names itself
 	k.live--
-	k.deadline.drop(p.id)
-	if k.fpOwner == p.id {
-		k.fpOwner = 0
+	k.disarm(p.id)
+	if h := &k.harts[p.hart]; h.fpOwner == p.id {
+		h.fpOwner = 0
 	}
 	for p.endpoints != 0 {
 		k.closeEndpoint(p.endpoints)

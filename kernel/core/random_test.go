@@ -284,7 +284,7 @@ type counts struct {
 }
 
 func (w *world) counts(q proc) counts {
-	return counts{w.capsUsed, w.callsUsed, w.live, w.freeEPs, w.freeNotes, w.freeTmrs, w.freeVMOs, w.freeProcs, q.freeH, q.freeCalls, w.cur, q.numRegions}
+	return counts{w.capsUsed, w.callsUsed, w.live, w.freeEPs, w.freeNotes, w.freeTmrs, w.freeVMOs, w.freeProcs, q.freeH, q.freeCalls, w.h.cur, q.numRegions}
 }
 
 // step lets one process do one thing.
@@ -381,8 +381,8 @@ func (s *sim) allBack() {
 	if s.pool.Free() != s.free || s.pool.Unreserved() != s.free {
 		s.tb.Errorf("%d frames free and %d unreserved of %d", s.pool.Free(), s.pool.Unreserved(), s.free)
 	}
-	if s.live|s.capsUsed|s.callsUsed != 0 || s.deadline.n != 0 || s.cur != 0 {
-		s.tb.Errorf("%d processes, %d capabilities, %d calls, %d deadlines left", s.live, s.capsUsed, s.callsUsed, s.deadline.n)
+	if s.live|s.capsUsed|s.callsUsed != 0 || s.h.deadline.n != 0 || s.h.cur != 0 {
+		s.tb.Errorf("%d processes, %d capabilities, %d calls, %d deadlines left", s.live, s.capsUsed, s.callsUsed, s.h.deadline.n)
 	}
 	for _, l := range []struct {
 		name  string

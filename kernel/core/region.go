@@ -210,7 +210,7 @@ func (k *Kernel) sysUnmap(p *Process) abi.Errno {
 		p.space.Unmap(k.pool, va, int(length/abi.PageSize))
 		if length <= fencePagesMax*abi.PageSize {
 			for at := va; at < va+length; at += abi.PageSize {
-				k.fencePage(at, p.asid)
+				k.fencePage(at, p.asid, p.harts)
 			}
 		} else {
 			k.fenceSpace(p.asid)

@@ -99,14 +99,14 @@ func newSim(tb testing.TB) *sim {
 				}
 			}
 		},
-		FencePage: func(va, asid uint64) { delete(s.tlb, tlbKey{va / abi.PageSize, asid}) },
+		FencePage: func(va, asid, _ uint64) { delete(s.tlb, tlbKey{va / abi.PageSize, asid}) },
 		FP:        &s.unit,
 	})
 	if err := s.Boot(a, r.Start); err != nil {
 		tb.Fatal(err)
 	}
 	s.Tick()
-	s.root = proc{s, s.Current(), s.Current().pid}
+	s.root = proc{s, s.h.Current(), s.h.Current().pid}
 	return s
 }
 
@@ -131,12 +131,12 @@ func (q proc) schedule() {
 	if !q.alive() {
 		q.s.tb.Fatalf("pid %d has ended", q.life)
 	}
-	for i := 0; q.s.cur != q.id; i++ {
+	for i := 0; q.s.h.cur != q.id; i++ {
 		if q.thread == threadWaiting || i > 2*maxProcesses {
 			q.s.tb.Fatalf("pid %d does not get to run: thread state %d", q.pid, q.thread)
 		}
-		if p := q.s.Current(); p != nil {
-			q.s.sliceEnd = q.s.clock
+		if p := q.s.h.Current(); p != nil {
+			q.s.h.sliceEnd = q.s.clock
 			p.Frame.Cause, p.Frame.Full = hart.CauseTimer, 1
 			q.s.Trap(p)
 			continue
@@ -367,7 +367,7 @@ func (s *sim) advance(ns int64) {
 }
 
 func (s *sim) interrupt() {
-	if p := s.Current(); p != nil {
+	if p := s.h.Current(); p != nil {
 		p.Frame.Cause, p.Frame.Full = hart.CauseTimer, 1
 		s.Trap(p)
 		return

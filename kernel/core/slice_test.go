@@ -21,14 +21,14 @@ func TestSliceUpcall(t *testing.T) {
 	p.must(abi.SysFaultHandler, handler, abi.FaultSlices)
 	p.fails(abi.EINVAL, abi.SysFaultDone, 1)
 	p.schedule()
-	if at := s.SliceAlarm(); at > s.clock+sliceNS {
+	if at := s.h.SliceAlarm(); at > s.clock+sliceNS {
 		t.Fatalf("alarm at %d, now %d", at, s.clock)
 	}
 	for i := range p.Frame.X {
 		p.Frame.X[i] = 0x1000 + uint64(i)
 	}
 	before := p.Frame.X
-	s.upcallAt = s.clock + sliceNS
+	s.h.upcallAt = s.clock + sliceNS
 	if s.advance(sliceNS - 1); p.Frame.X != before {
 		t.Fatal("told too early")
 	}

@@ -169,6 +169,7 @@ func (p *Process) reset() {
 	p.fpu = hart.FPState{}
 	p.state, p.thread, p.yielded, p.lent = procLive, threadHanded, false, false
 	p.next, p.prev = 0, 0
+	p.harts, p.doomed = 0, false
 	p.initHandles()
 	p.events = callList{}
 	p.notifReady, p.epReady, p.preferEPs = 0, 0, false

@@ -38,9 +38,10 @@ func (k *Kernel) Trap(p *Process) {
 func (k *Kernel) General(p *Process) {
 	switch p.Frame.Cause {
 	case hart.CauseEcallU:
-		if errno := k.syscall(p); errno != abi.OK {
-			p.Frame.X[hart.A0] = uint64(-errno)
-		}
+		k.Syscall(p)
+	case hart.CauseSoftware:
+		k.Interrupted(true)
+		k.Tick()
 	case hart.CauseTimer:
 		k.sliceUpcall(p)
 		k.Tick()
@@ -51,7 +52,7 @@ func (k *Kernel) General(p *Process) {
 	case hart.CauseFetchPage:
 		k.pageFault(p, sv39.Perm(sv39.X))
 	case hart.CauseIllegal:
-		if k.fpOwner != p.id {
+		if k.h.fpOwner != p.id {
 			// Perhaps a floating-point instruction with the unit off. If it is
 			// illegal for another reason it traps again.
 			k.fpTake(p)
@@ -63,11 +64,18 @@ func (k *Kernel) General(p *Process) {
 	}
 }
 
+// Syscall is General for a system call.
+func (k *Kernel) Syscall(p *Process) {
+	if errno := k.syscall(p); errno != abi.OK {
+		p.Frame.X[hart.A0] = uint64(-errno)
+	}
+}
+
 // pageFault gives p the page it touched, or treats the access as an exception.
 func (k *Kernel) pageFault(p *Process, need sv39.Perm) {
 	switch k.touch(p, p.Frame.Tval, need) {
 	case touchOK:
-		k.fencePage(p.Frame.Tval, p.asid)
+		k.fencePage(p.Frame.Tval, p.asid, 0) // no other hart runs p
 	case touchNoMem:
 		k.record(p)
 		k.end(p, abi.ExitNoMem)
@@ -94,10 +102,10 @@ func (k *Kernel) exception(p *Process) {
 // that any process was told. A process that runs most of the time is told most often.
 func (k *Kernel) sliceUpcall(p *Process) {
 	now := k.now()
-	if now < k.upcallAt {
+	if now < k.h.upcallAt {
 		return
 	}
-	k.upcallAt = now + sliceNS
+	k.h.upcallAt = now + sliceNS
 	if !p.slices || p.inFault {
 		return
 	}

@@ -2,8 +2,8 @@
 
 package hart
 
-// Init installs the trap vector and enables the supervisor timer interrupt for
-// U-mode on this hart. It must run before the first Enter.
+// Init installs the trap vector and enables the supervisor timer and software
+// interrupts for U-mode on this hart. It must run before the first Enter.
 func Init()
 
 // Enter runs the thread of frame f in U-mode, in its address space, until its next
@@ -53,3 +53,28 @@ func FPSave(s *FPState)
 //
 //go:noescape
 func FPLoad(s *FPState)
+
+// Entry is what a hart starts with.
+type Entry struct {
+	SATP  uint64 // the kernel's address space
+	SP    uint64 // end of the hart's stack
+	G     uint64 // Go's g for that stack
+	Index uint64 // handed to Started
+}
+
+// EntryPC returns where a hart starts, in S-mode without paging, with the address
+// of an [Entry] in a1. It then calls Started.
+func EntryPC() uint64
+
+// Started runs on a started hart and must not return. It is set before the first
+// hart starts.
+var Started func(index int)
+
+func started(index uint64) { Started(int(index)) }
+
+// TakeInterrupt clears the software interrupt of this hart and reports whether one
+// was pending.
+func TakeInterrupt() bool
+
+// Mask disables all interrupts of this hart, for good.
+func Mask()

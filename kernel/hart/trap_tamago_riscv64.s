@@ -5,7 +5,8 @@
 
 // sstatus bits (privileged specification, "Supervisor Status Register")
 #define SSTATUS_FS    (3<<13)
-// sie bit: supervisor timer interrupt
+// sie and sip bits: supervisor software and timer interrupts
+#define SIE_SSIE      (1<<1)
 #define SIE_STIE      (1<<5)
 
 #define SRET WORD $0x10200073
@@ -19,8 +20,47 @@ TEXT ·Init(SB),NOSPLIT|NOFRAME,$0
 	MOV	$·trap(SB), X5
 	CSRRW	X5, STVEC, X0
 	CSRRW	X0, SSCRATCH, X0
-	MOV	$SIE_STIE, X5
+	MOV	$(SIE_STIE|SIE_SSIE), X5
 	CSRRS	X5, SIE, X0
+	RET
+
+// Where a started hart begins: paging off, its id in a0, its Entry in a1.
+TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
+	MOV	Entry_SATP(X11), X5
+	CSRRW	X5, SATP, X0
+	SFENCE_ALL
+	MOV	Entry_SP(X11), X2
+	MOV	Entry_G(X11), g
+	MOV	$7, X5
+	CSRRW	X5, SCOUNTEREN, X0	// U-mode reads time, as on the boot hart
+	MOV	Entry_Index(X11), X5
+	ADD	$-16, X2
+	MOV	X5, 8(X2)
+	CALL	·Init(SB)
+	CALL	·FPOff(SB)
+	CALL	·started(SB)
+stop2:
+	WFI
+	JMP	stop2
+
+// func EntryPC() uint64
+TEXT ·EntryPC(SB),NOSPLIT|NOFRAME,$0-8
+	MOV	$·entry(SB), X5
+	MOV	X5, ret+0(FP)
+	RET
+
+// func TakeInterrupt() bool
+TEXT ·TakeInterrupt(SB),NOSPLIT|NOFRAME,$0-1
+	MOV	$SIE_SSIE, X5
+	CSRRC	X5, SIP, X6
+	AND	X5, X6
+	SNEZ	X6, X6
+	MOVB	X6, ret+0(FP)
+	RET
+
+// func Mask()
+TEXT ·Mask(SB),NOSPLIT|NOFRAME,$0
+	CSRRW	X0, SIE, X0
 	RET
 
 // func Enter(f *Frame)

@@ -160,3 +160,17 @@ func pollEvents(pp *p) {}
 func nexus_systemstack(fn func()) {
 	systemstack(func() { fn() })
 }
+
+// nexus_newHart returns a g for a hart that runs kernel code on the stack from lo to
+// hi, without a scheduler: the code must neither allocate nor block. The caller keeps
+// it reachable.
+//
+//go:linkname nexus_newHart
+func nexus_newHart(lo, hi uintptr) unsafe.Pointer {
+	gp, mp := new(g), new(m)
+	gp.m, mp.g0 = mp, gp
+	gp.stack.lo, gp.stack.hi = lo, hi
+	gp.stackguard0 = lo + stackGuard
+	gp.stackguard1 = gp.stackguard0
+	return unsafe.Pointer(gp)
+}

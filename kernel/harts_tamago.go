@@ -1,0 +1,313 @@
+//go:build tamago && riscv64
+
+package kernel
+
+import (
+	"math"
+	"slices"
+	"sync/atomic"
+	"unsafe"
+
+	"nexus.internal/kernel/core"
+	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/sv39"
+)
+
+// cpu is one hart's loop.
+type cpu struct {
+	l     *loop
+	index int
+	id    uint64 // as the machine names the hart
+	armed int64  // when its timer interrupt comes
+	state atomic.Uint32
+	entry hart.Entry
+	g     unsafe.Pointer // keeps the hart's g
+}
+
+// States of a cpu.
+const (
+	cpuDown    = iota // has not started
+	cpuUp             // waits for the lock for the first time
+	cpuRunning        // runs processes
+	cpuParked         // will not run anything any more
+)
+
+// Stacks of the harts that the kernel starts, in bytes. The boot hart has its own.
+const (
+	stackSize = 64 << 10
+	stackHole = mem.FrameSize // guard page below
+)
+
+// startTimeoutNS is how long the kernel waits for a hart that was told to start.
+const startTimeoutNS = 1_000_000_000
+
+// carveStacks takes the stacks of the other harts from the first free range and
+// returns what the kernel maps then, with a hole below each stack.
+func carveStacks(m *Machine) (regions []sv39.Region, stacks []mem.Range) {
+	m.Others = m.Others[:min(len(m.Others), core.MaxHarts-1)]
+	at := m.Free[0].Start
+	for range m.Others {
+		stacks = append(stacks, mem.Range{Start: at + stackHole, End: at + stackHole + stackSize})
+		at += stackHole + stackSize
+	}
+	for _, r := range m.Map {
+		if r.Start != m.Free[0].Start {
+			regions = append(regions, r)
+			continue
+		}
+		for _, s := range stacks {
+			regions = append(regions, sv39.Region{Range: s, Perm: r.Perm})
+		}
+		r.Start = at
+		regions = append(regions, r)
+	}
+	m.Free = slices.Clone(m.Free)
+	m.Free[0].Start = at
+	return regions, stacks
+}
+
+// startOthers starts the other harts, one after another, and takes the lock for the
+// hart that runs. A hart that does not come is reported, and the system runs
+// without it.
+func (l *loop) startOthers() {
+	l.cpus = make([]cpu, 1+len(l.m.Others))
+	for i := range l.cpus {
+		l.cpus[i].l, l.cpus[i].index = l, i
+	}
+	l.cpus[0].id = l.m.Boot
+	l.cpus[0].state.Store(cpuRunning)
+	if len(l.m.Others) == 0 {
+		return
+	}
+	l.lock.Lock()
+	hart.Started = func(i int) { l.cpus[i].begin() }
+	for i, id := range l.m.Others {
+		c := &l.cpus[i+1]
+		c.id = id
+		var g uint64
+		c.g, g = hartG(uintptr(l.stacks[i].Start), uintptr(l.stacks[i].End))
+		c.entry = hart.Entry{SATP: kernelSATP(l.root), SP: uint64(l.stacks[i].End), G: g, Index: uint64(c.index)}
+		if err := l.m.Start(id, hart.EntryPC(), entryAddress(&c.entry)); err != nil {
+			print("KINIT: cpu", c.index, " not started: ", err.Error(), "\n")
+			continue
+		}
+		for until := l.now() + startTimeoutNS; c.state.Load() == cpuDown && l.now() < until; {
+		}
+		if !c.state.CompareAndSwap(cpuUp, cpuRunning) {
+			print("KINIT: cpu", c.index, " not online\n")
+			continue
+		}
+		l.kernel.Online(c.index)
+		l.smp = true
+		print("KINIT: cpu", c.index, " online\n")
+	}
+	if !l.smp {
+		l.lock.Unlock()
+	}
+}
+
+// begin is where a started hart arrives.
+func (c *cpu) begin() {
+	if c.state.CompareAndSwap(cpuDown, cpuUp) {
+		c.l.lock.Lock()
+		if c.state.Load() == cpuRunning {
+			c.run()
+		}
+		c.l.lock.Unlock()
+	}
+	hart.Mask()
+	c.state.Store(cpuParked)
+}
+
+// stopOthers waits until no other hart runs anything, and leaves the lock with this
+// one. A hart that does not stop within the time that it had to start is left.
+func (l *loop) stopOthers() {
+	if !l.smp {
+		return
+	}
+	l.lock.Unlock()
+	for i := range l.cpus[1:] {
+		c := &l.cpus[i+1]
+		if c.state.Load() != cpuRunning {
+			continue
+		}
+		l.m.Interrupt(c.id)
+		for until := l.now() + startTimeoutNS; c.state.Load() == cpuRunning && l.now() < until; {
+		}
+	}
+	l.lock.Lock()
+	l.smp = false
+	l.kernel.On(0)
+}
+
+// run is the hart loop. With several harts it is entered, and returns, with the
+// lock held. It returns when the root process has ended.
+func (c *cpu) run() {
+	h := c.l.kernel.On(c.index)
+	c.l.kernel.Tick()
+	c.arm(h.SliceAlarm())
+	for !c.l.over() {
+		if p := h.Current(); p == nil {
+			c.rest(h)
+		} else if c.l.smp {
+			c.runShared(h, p)
+		} else {
+			c.runAlone(h, p)
+		}
+	}
+}
+
+// runAlone runs p, and whatever is current after it, until nothing is or the root
+// process has ended. It is for a system of one hart.
+func (c *cpu) runAlone(h *core.Hart, p *core.Process) {
+	k := c.l.kernel
+	for p != nil {
+		if alarm := h.Alarm(); alarm < c.armed {
+			c.arm(alarm)
+		}
+		hart.Enter(&p.Frame)
+		if k.Direct(p) {
+			p = h.Running()
+			continue
+		}
+		if p.Frame.Cause == hart.CauseEcallU {
+			k.Syscall(p)
+		} else if p.Frame.Cause == hart.CauseTimer {
+			k.General(p)
+			c.arm(h.SliceAlarm())
+		} else {
+			k.General(p)
+		}
+		if _, ended := k.Ended(); ended {
+			return
+		}
+		p = h.Current()
+	}
+}
+
+// runShared runs p until its next trap and handles that. The lock is free while p
+// runs.
+func (c *cpu) runShared(h *core.Hart, p *core.Process) {
+	k := c.l.kernel
+	if alarm := h.Alarm(); alarm < c.armed {
+		c.arm(alarm)
+	}
+	// Out of the space of whoever ran before: its tables may be freed as soon as
+	// another hart runs the kernel.
+	hart.SetSATP(p.Frame.SATP)
+	c.l.lock.Unlock()
+	hart.Enter(&p.Frame)
+	c.l.lock.Lock()
+	k.On(c.index)
+	if p.Frame.Cause == hart.CauseSoftware {
+		hart.TakeInterrupt()
+	}
+	if c.l.over() || k.Doomed(p) || k.Direct(p) {
+		return
+	}
+	timer := p.Frame.Cause == hart.CauseTimer
+	k.General(p)
+	if timer {
+		c.arm(h.SliceAlarm())
+	}
+}
+
+// rest waits for work.
+func (c *cpu) rest(h *core.Hart) {
+	if alarm := h.Alarm(); alarm != c.armed {
+		c.arm(alarm) // no slice ends while nothing runs
+	}
+	c.wait()
+	if !c.l.over() {
+		c.l.kernel.Tick()
+		c.arm(h.SliceAlarm())
+	}
+}
+
+// over reports whether the root process has ended. Then the boot hart must hear of
+// it, wherever it is.
+func (l *loop) over() bool {
+	_, ended := l.kernel.Ended()
+	if ended {
+		l.tell()
+	}
+	return ended
+}
+
+// tell makes the boot hart enter the kernel if another has to.
+func (l *loop) tell() {
+	if l.smp {
+		l.m.Interrupt(l.cpus[0].id)
+	}
+}
+
+// wait halts the hart until an interrupt is pending.
+func (c *cpu) wait() {
+	l := c.l
+	k := l.kernel
+	if l.smp {
+		hart.SetSATP(kernelSATP(l.root))
+		k.Idle(c.index)
+		l.lock.Unlock()
+	}
+	from := l.now()
+	hart.Wait()
+	to := l.now()
+	if l.smp {
+		l.lock.Lock()
+		k.On(c.index)
+		k.Awake(c.index)
+		if hart.TakeInterrupt() {
+			k.Interrupted(false)
+		}
+	}
+	k.Idled(to - from)
+}
+
+// arm programs the hart's timer for a time in nanoseconds.
+func (c *cpu) arm(at int64) {
+	c.armed = at
+	tick := uint64(math.MaxUint64)
+	if at != core.Never {
+		tick = uint64((at + c.l.tickNS - 1) / c.l.tickNS)
+	}
+	if c.l.m.SetTimer == nil {
+		hart.SetTimeCompare(tick)
+	} else {
+		c.l.m.SetTimer(tick)
+	}
+}
+
+// interrupt makes hart i enter the kernel.
+func (l *loop) interrupt(i int) { l.m.Interrupt(l.cpus[i].id) }
+
+// fenceSpace discards what harts have cached of an address space. Its tables may
+// have been freed already, so this hart leaves it first if it is still in it; no
+// other can be.
+func (l *loop) fenceSpace(asid uint64) {
+	if hart.SATP()>>asidShift&asidMask == asid {
+		hart.SetSATP(kernelSATP(l.root))
+	}
+	hart.FenceASID(asid)
+	if l.smp {
+		l.fenceOthers(^uint64(0), 0, math.MaxUint64, asid)
+	}
+}
+
+// fencePage discards what this hart and those in the set have cached of a page.
+func (l *loop) fencePage(va, asid, harts uint64) {
+	hart.FencePage(va, asid)
+	if l.smp && harts != 0 {
+		l.fenceOthers(harts, va, mem.FrameSize, asid)
+	}
+}
+
+func (l *loop) fenceOthers(harts, va, size, asid uint64) {
+	self := l.kernel.Self()
+	for i := range l.cpus {
+		if c := &l.cpus[i]; i != self && harts>>i&1 != 0 && c.state.Load() == cpuRunning {
+			l.m.Fence(c.id, va, size, asid)
+		}
+	}
+}
