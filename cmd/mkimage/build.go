@@ -120,7 +120,8 @@ func (c *buildCmd) system() ([]byte, error) {
 		}
 		entries = append(entries, bake.Entry{Name: image.EntryPolicy, Data: policy})
 	}
-	img, err := c.bake(bake.Config{Root: sys.Root, RootFrames: sys.RootFrames, Args: sys.Args, Env: sys.Env, Entries: entries})
+	name, frames, args := sys.Boot()
+	img, err := c.bake(bake.Config{Root: name, RootFrames: frames, Args: args, Env: sys.Env, Entries: entries})
 	if err != nil {
 		return nil, err
 	}

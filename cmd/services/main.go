@@ -14,6 +14,7 @@ import (
 	"nexus.internal/svc/hostile"
 	"nexus.internal/svc/bench"
 	"nexus.internal/svc/initd"
+	"nexus.internal/svc/kselftest"
 	"nexus.internal/svc/logd"
 	"nexus.internal/svc/policyd"
 	"nexus.internal/svc/selftest"
@@ -23,6 +24,7 @@ var table = svc.Table{
 	"init":            initd.Main,
 	"policyd":         policyd.Main,
 	"logd":            logd.Main,
+	"kselftest":       kselftest.Main,
 	"selftest-client": selftest.Main,
 	"hostile":         hostile.Main,
 }
@@ -41,7 +43,7 @@ func main() {
 		println("services: no service", name)
 		os.Exit(2)
 	}
-	env, err := svc.NewEnv(ipc.Self(), name, os.Args, os.Stdout, name == "init")
+	env, err := svc.NewEnv(ipc.Self(), name, os.Args, os.Stdout, name == "init" || name == "kselftest")
 	if err != nil {
 		println("services:", name, err.Error())
 		os.Exit(2)
