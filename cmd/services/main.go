@@ -11,11 +11,12 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/svc"
-	"nexus.internal/svc/hostile"
 	"nexus.internal/svc/bench"
+	"nexus.internal/svc/hostile"
 	"nexus.internal/svc/initd"
 	"nexus.internal/svc/kselftest"
 	"nexus.internal/svc/logd"
+	"nexus.internal/svc/mortal"
 	"nexus.internal/svc/policyd"
 	"nexus.internal/svc/selftest"
 )
@@ -26,6 +27,7 @@ var table = svc.Table{
 	"logd":            logd.Main,
 	"kselftest":       kselftest.Main,
 	"selftest-client": selftest.Main,
+	"mortal":          mortal.Main,
 	"hostile":         hostile.Main,
 }
 
