@@ -159,7 +159,7 @@ func TestEventsDoNotStarve(t *testing.T) {
 	}
 	served := map[uint64]int{}
 	arm := []uint64{0, 1, 2} // endpoints to arm: at first, and when their request is there
-	for range 36 { // fewer than there are requests
+	for range 36 {           // fewer than there are requests
 		for _, n := range notes {
 			v.must(abi.SysNotify, n, 1)
 		}
