@@ -79,7 +79,7 @@ bench: programs ## count instructions and compare with the baseline (UPDATE=1 ma
 	@$(GO) run ./cmd/bench $(if $(UPDATE),-update)
 
 mutants: build ## plant faults, one at a time, and see each caught
-	$(SETUP) qemu cc
+	$(SETUP) qemu cc git
 	@$(GO) run ./test/mutants
 
 fmt: ## format the source

@@ -81,7 +81,7 @@ func TestMutants(t *testing.T) {
 		t.Errorf("only %d mutants", len(mutants))
 	}
 	for _, m := range mutants {
-		apply := exec.Command("git", "apply", "--check", "--whitespace=nowarn", m.path)
+		apply := exec.Command("git", "apply", "--check", "-C1", "--whitespace=nowarn", m.path)
 		apply.Dir = "../.."
 		if out, err := apply.CombinedOutput(); err != nil {
 			t.Errorf("%s does not apply: %s", m.name, out)
