@@ -19,7 +19,7 @@ KERNEL  := GOOSPKG=github.com/usbarmory/tamago $(TARGET) $(NEXUS_GO)
 BUILDFLAGS := -trimpath -buildvcs=false
 MKIMAGE := $(BUILD)/mkimage
 SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -manifest system/nexus.toml -policy system/policy
-TESTS   := -manifest system/test/nexus.toml -policy system/test/policy
+TESTS   := -manifest system/test/nexus.toml -policy system/test/policy -file kselftest=$(BUILD)/kselftest.bin
 SOURCES := board cmd ipc kernel svc test
 
 .PHONY: help setup toolchain build programs qemu run test test-host test-os test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
@@ -41,6 +41,7 @@ programs: toolchain
 
 build: programs ## build the images: build/nexus.img, and build/nexus-test.img with the tests
 	$(MKIMAGE) build $(SYSTEM) -o $(BUILD)/nexus.img
+	@$(GO) run ./cmd/kselftest $(BUILD)/kselftest.bin
 	$(MKIMAGE) build $(SYSTEM) $(TESTS) -o $(BUILD)/nexus-test.img
 
 qemu: build ## boot on the serial console and stay up; Ctrl-A X ends it (SMP=, MEMORY=)
@@ -78,7 +79,7 @@ bench: programs ## count instructions and compare with the baseline (UPDATE=1 ma
 	@$(GO) run ./cmd/bench $(if $(UPDATE),-update)
 
 mutants: build ## plant faults, one at a time, and see each caught
-	$(SETUP) qemu cc
+	$(SETUP) qemu cc git
 	@$(GO) run ./test/mutants
 
 fmt: ## format the source

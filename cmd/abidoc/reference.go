@@ -73,12 +73,15 @@ func reference(dir string) ([]byte, error) {
 		s.call(w, &c)
 	}
 	s.constants(w, "Errors", "Errno", "%d")
+	s.constants(w, "Handles", "Handle", "%#x")
 	s.constants(w, "Rights", "Rights", "%#x")
 	s.constants(w, "Kinds of capabilities", "Kind", "%d")
 	for _, g := range []struct{ title, member, format string }{
 		{"Events", "EventNone", "%d"},
 		{"Exit statuses of the kernel", "ExitKilled", "%d"},
 		{"Flags", "FlagNoWait", "%#x"},
+		{"Length", "MetaLen", "%#x"},
+		{"Flags of fault_handler", "FaultSlices", "%d"},
 		{"Limits", "MaxInline", "%d"},
 		{"Memory of a process", "UserBase", "%#x"},
 	} {

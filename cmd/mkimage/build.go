@@ -13,73 +13,22 @@ import (
 
 	"nexus.internal/cmd/mkimage/bake"
 	system "nexus.internal/cmd/mkimage/manifest"
-	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/image"
 	"nexus.internal/svc/manifest"
 	"nexus.internal/svc/policyd"
 )
 
-// common is what every image needs.
-type common struct {
-	Board  string            `required:"" enum:"${boards}" placeholder:"NAME" help:"Board that the image is for: ${boards}."`
-	Kernel string            `required:"" type:"existingfile" placeholder:"ELF" help:"Kernel."`
-	File   map[string]string `placeholder:"NAME=FILE" help:"Further entry of the archive; may be repeated."`
-	Args   []string          `name:"arg" sep:"none" placeholder:"STRING" help:"Further argument of the root process; may be repeated."`
-	Env    []string          `sep:"none" placeholder:"KEY=VALUE" help:"Further environment of the root process; may be repeated."`
-	Output string            `short:"o" required:"" placeholder:"FILE" help:"Image to write."`
-}
-
-// board returns the chosen board; kong has checked the name.
-func (c *common) board() bake.Board {
-	return bake.Boards[slices.IndexFunc(bake.Boards, func(b bake.Board) bool { return b.Name == c.Board })]
-}
-
-// bake adds what the command line says to cfg and returns the image.
-func (c *common) bake(cfg bake.Config) ([]byte, error) {
-	var err error
-	if cfg.Kernel, err = os.ReadFile(c.Kernel); err != nil {
-		return nil, err
-	}
-	cfg.Board, cfg.Args, cfg.Env = c.board(), append(cfg.Args, c.Args...), append(cfg.Env, c.Env...)
-	for _, name := range slices.Sorted(maps.Keys(c.File)) {
-		data, err := os.ReadFile(c.File[name])
-		if err != nil {
-			return nil, err
-		}
-		cfg.Entries = append(cfg.Entries, bake.Entry{Name: name, Data: data})
-	}
-	return bake.Bake(cfg)
-}
-
-// programCmd bakes an image that runs one program and nothing else.
-type programCmd struct {
-	common
-	Program string `required:"" type:"existingfile" placeholder:"ELF" help:"Program of the root process."`
-	Name    string `required:"" help:"Name of the root process, and its first argument."`
-	Budget  uint64 `required:"" placeholder:"KIB" help:"Memory that the root process may use."`
-}
-
-func (c *programCmd) Run() error {
-	program, err := readProgram(c.Program)
-	if err != nil {
-		return err
-	}
-	img, err := c.bake(bake.Config{
-		Root: c.Name, RootFrames: c.Budget / (abi.PageSize >> 10), Args: []string{c.Name},
-		Entries: []bake.Entry{{Name: image.EntryPrograms, Data: program}},
-	})
-	if err != nil {
-		return err
-	}
-	return writeFile(c.Output, img)
-}
-
-// buildCmd bakes a whole system.
+// buildCmd bakes a system.
 type buildCmd struct {
-	common
-	Programs string   `required:"" type:"existingfile" placeholder:"ELF" help:"Program of all services."`
-	Manifest []string `required:"" type:"existingfile" placeholder:"TOML" help:"Description of the system; may be repeated, each file adds services."`
-	Policy   []string `type:"existingdir" placeholder:"DIR" help:"Directory of the policy's *.toml files; may be repeated, later ones replace rules of earlier ones."`
+	Board    string            `required:"" enum:"${boards}" placeholder:"NAME" help:"Board that the image is for: ${boards}."`
+	Kernel   string            `required:"" type:"existingfile" placeholder:"ELF" help:"Kernel."`
+	Programs string            `required:"" type:"existingfile" placeholder:"ELF" help:"Program of all services."`
+	Manifest []string          `required:"" type:"existingfile" placeholder:"TOML" help:"Description of the system; may be repeated, each file adds services."`
+	Policy   []string          `type:"existingdir" placeholder:"DIR" help:"Directory of the policy's *.toml files; may be repeated, later ones replace rules of earlier ones."`
+	File     map[string]string `placeholder:"NAME=FILE" help:"Further entry of the archive; may be repeated."`
+	Args     []string          `name:"arg" sep:"none" placeholder:"STRING" help:"Further argument of the root process; may be repeated."`
+	Env      []string          `sep:"none" placeholder:"KEY=VALUE" help:"Further environment of the root process; may be repeated."`
+	Output   string            `short:"o" required:"" placeholder:"FILE" help:"Image to write."`
 }
 
 func (c *buildCmd) Run() error {
@@ -88,6 +37,22 @@ func (c *buildCmd) Run() error {
 		return err
 	}
 	return writeFile(c.Output, img)
+}
+
+// bake adds what the command line says to cfg and returns the image.
+func (c *buildCmd) bake(cfg bake.Config) ([]byte, error) {
+	var err error
+	if cfg.Kernel, err = os.ReadFile(c.Kernel); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.File)) {
+		data, err := os.ReadFile(c.File[name])
+		if err != nil {
+			return nil, err
+		}
+		cfg.Entries = append(cfg.Entries, bake.Entry{Name: name, Data: data})
+	}
+	return bake.Bake(cfg)
 }
 
 // system checks the parts against each other and returns the image.
@@ -120,11 +85,17 @@ func (c *buildCmd) system() ([]byte, error) {
 		}
 		entries = append(entries, bake.Entry{Name: image.EntryPolicy, Data: policy})
 	}
-	img, err := c.bake(bake.Config{Root: sys.Root, RootFrames: sys.RootFrames, Args: sys.Args, Env: sys.Env, Entries: entries})
+	// kong has checked the name.
+	board := bake.Boards[slices.IndexFunc(bake.Boards, func(b bake.Board) bool { return b.Name == c.Board })]
+	name, frames, args := sys.Boot()
+	img, err := c.bake(bake.Config{
+		Board: board, Root: name, RootFrames: frames,
+		Args: append(args, c.Args...), Env: append(sys.Env, c.Env...), Entries: entries,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return img, sys.CheckRAM(c.board().SBI + uint64(len(img)))
+	return img, sys.CheckRAM(board.SBI + uint64(len(img)))
 }
 
 // policy returns the encoded rules, which must grant what sys needs.

@@ -17,8 +17,7 @@ import (
 )
 
 type cli struct {
-	Build   buildCmd   `cmd:"" help:"Bake the image of a whole system."`
-	Program programCmd `cmd:"" help:"Bake an image that runs one program."`
+	Build   buildCmd   `cmd:"" help:"Bake an image."`
 	Inspect inspectCmd `cmd:"" help:"Check every byte of an image and print what is inside, with sizes and SHA-256."`
 }
 

@@ -11,10 +11,12 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/svc"
-	"nexus.internal/svc/hostile"
 	"nexus.internal/svc/bench"
+	"nexus.internal/svc/hostile"
 	"nexus.internal/svc/initd"
+	"nexus.internal/svc/kselftest"
 	"nexus.internal/svc/logd"
+	"nexus.internal/svc/mortal"
 	"nexus.internal/svc/policyd"
 	"nexus.internal/svc/selftest"
 )
@@ -23,7 +25,9 @@ var table = svc.Table{
 	"init":            initd.Main,
 	"policyd":         policyd.Main,
 	"logd":            logd.Main,
+	"kselftest":       kselftest.Main,
 	"selftest-client": selftest.Main,
+	"mortal":          mortal.Main,
 	"hostile":         hostile.Main,
 }
 
@@ -41,7 +45,7 @@ func main() {
 		println("services: no service", name)
 		os.Exit(2)
 	}
-	env, err := svc.NewEnv(ipc.Self(), name, os.Args, os.Stdout, name == "init")
+	env, err := svc.NewEnv(ipc.Self(), name, os.Args, os.Stdout, name == "init" || name == "kselftest")
 	if err != nil {
 		println("services:", name, err.Error())
 		os.Exit(2)

@@ -294,6 +294,20 @@ func TestTimeSlices(t *testing.T) {
 	if s.h.Current() != a.Process {
 		t.Error("not preempted")
 	}
+	// A slice begins when somebody else is ready, however long the hart was free.
+	note := s.give(b, b.must(abi.SysNotificationCreate, 1), abi.RightSignal, 0, a)
+	b.wait(0, 0)
+	a.schedule()
+	s.advance(10 * sliceNS)
+	a.must(abi.SysNotify, note, 1)
+	s.advance(sliceNS - 1)
+	if s.Current() != a.Process {
+		t.Error("preempted early")
+	}
+	s.advance(1)
+	if s.Current() != b.Process {
+		t.Error("not preempted")
+	}
 	// Alone, nobody needs an interrupt.
 	b.wait(0, 0)
 	a.schedule()

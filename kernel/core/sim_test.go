@@ -158,6 +158,8 @@ func (q proc) trap(num uint64, r *regs) {
 	if q.alive() && q.thread != threadWaiting {
 		if errno := refusal(x[hart.A0]); errno != abi.OK {
 			q.s.refused(num, errno)
+		} else if num < abi.SysCount && abi.Calls[num].Returns == "0" && x[hart.A0] != 0 {
+			q.s.tb.Errorf("%s returns %#x", abi.Calls[num].Name, x[hart.A0])
 		}
 	}
 }

@@ -3,6 +3,7 @@ package mem
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -23,6 +24,7 @@ type Pool struct {
 	free       []uint32 // numbers of the free frames; the next one is the last
 	taken      []uint64 // bit n is set while frame n is charged to an account
 	base       PA       // address of frame number 0
+	ranges     []Range  // the frames that it owns, ascending; its tables are not among them
 	total      int
 	unreserved int // free frames that no open account may take
 }
@@ -61,13 +63,11 @@ func NewPool(ranges []Range) (*Pool, error) {
 		taken: words(base, bitmap),
 		base:  base,
 	}
+	p.ranges = slices.Clone(ranges)
+	p.ranges[0].Start += PA(own) << frameShift
 	clear(p.taken)
 	for i := len(ranges) - 1; i >= 0; i-- {
-		start := p.number(ranges[i].Start)
-		if i == 0 {
-			start = own
-		}
-		for n := p.number(ranges[i].End) - 1; n >= start; n-- {
+		for n := p.number(ranges[i].End) - 1; n >= p.number(p.ranges[i].Start); n-- {
 			p.free = append(p.free, uint32(n))
 		}
 	}

@@ -89,7 +89,7 @@ func UserRange(va, n uint64) bool {
 func toPageEnd(va uint64) int { return int(pageSize - va%pageSize) }
 
 // translate returns where the user address va is in physical memory if its leaf
-// has the bits in need. A page that is not present is resolved first.
+// has the bits in need and is memory. A page that is not present is resolved first.
 func (s *Space) translate(va uint64, need PTE) (mem.PA, bool) {
 	e := s.leaf(va)
 	if e == 0 {
@@ -98,7 +98,7 @@ func (s *Space) translate(va uint64, need PTE) (mem.PA, bool) {
 		}
 		e = s.leaf(va)
 	}
-	if e&need != need {
+	if e&(need|Device) != need {
 		return 0, false
 	}
 	return e.Addr() + mem.PA(va%pageSize), true

@@ -34,6 +34,11 @@ const (
 	D     = 1 << 7 // dirty
 	Owned = 1 << 8 // for software: the frame belongs to the space and is freed with it
 
+	// Device, for software too, says that registers are behind the leaf, not memory:
+	// the kernel neither reads nor writes them for a process, because that has
+	// effects and the kernel does not map them.
+	Device = 1 << 9
+
 	permBits = R | W | X | U | G
 )
 

@@ -69,7 +69,13 @@ func (s *Space) MapOwned(pool *mem.Pool, va uint64, pa mem.PA, perm Perm) abi.Er
 	return s.enter(pool, va, pa, perm, Owned)
 }
 
-func (s *Space) enter(pool *mem.Pool, va uint64, pa mem.PA, perm Perm, owned PTE) abi.Errno {
+// MapDevice is [Space.Map] for registers of a device: the copy methods refuse the
+// page.
+func (s *Space) MapDevice(pool *mem.Pool, va uint64, pa mem.PA, perm Perm) abi.Errno {
+	return s.enter(pool, va, pa, perm, Device)
+}
+
+func (s *Space) enter(pool *mem.Pool, va uint64, pa mem.PA, perm Perm, mark PTE) abi.Errno {
 	if errno := checkPerm(perm, userPerms); errno != abi.OK {
 		return errno
 	}
@@ -88,7 +94,7 @@ func (s *Space) enter(pool *mem.Pool, va uint64, pa mem.PA, perm Perm, owned PTE
 	if *e0 != 0 {
 		return abi.EOVERLAP
 	}
-	*e0 = uint64(leaf(pa, perm) | owned)
+	*e0 = uint64(leaf(pa, perm) | mark)
 	return abi.OK
 }
 
@@ -207,7 +213,7 @@ func (s *Space) Protect(va uint64, n int, perm Perm) abi.Errno {
 	}
 	for e, at := s.next(va, end); e != nil; e, at = s.next(at+pageSize, end) {
 		old := PTE(*e)
-		*e = uint64(leaf(old.Addr(), perm) | old&Owned)
+		*e = uint64(leaf(old.Addr(), perm) | old&(Owned|Device))
 	}
 	return abi.OK
 }

@@ -25,7 +25,7 @@ const (
 	OpConnect   = 3    // name str8 → moves a capability to send
 	OpWhoAmI    = 4    // → service id u64, badge u64, pid u32: what the kernel says about the sender
 	OpStart     = 5    // name str8, argument str8 → pid u32: starts a service that is started on demand
-	OpEnd       = 6    // name str8, kill u8 → Exit, when the service has ended
+	OpEnd       = 6    // name str8, kill u8 → Exit, when the service has ended and is not started again
 	OpUsage     = 7    // → Usage
 	OpLogProbe  = 0x7f // → init has logged a line
 )
@@ -43,18 +43,19 @@ type Exit struct {
 	Status   int
 	Cause    uint64 // scause, if an exception ended it
 	PC, Addr uint64
+	Restarts uint32 // since it was started with OpStart, or at boot
 }
 
 // Append appends the payload of e.
 func (e *Exit) Append(b []byte) []byte {
 	b = wire.AppendU64(wire.AppendU64(b, uint64(int64(e.Status))), e.Cause)
-	return wire.AppendU64(wire.AppendU64(b, e.PC), e.Addr)
+	return wire.AppendU32(wire.AppendU64(wire.AppendU64(b, e.PC), e.Addr), e.Restarts)
 }
 
 // Decode reads a payload and reports whether it is an Exit.
 func (e *Exit) Decode(b []byte) bool {
 	d := wire.Read(b)
-	*e = Exit{int(int64(d.U64())), d.U64(), d.U64(), d.U64()}
+	*e = Exit{int(int64(d.U64())), d.U64(), d.U64(), d.U64(), d.U32()}
 	return d.Done()
 }
 
@@ -194,8 +195,9 @@ func (c Client) Start(ctx context.Context, name, argument string) (pid uint32, e
 	return pid, err
 }
 
-// End returns how a service started with Start ended, waiting for it or killing
-// it. It takes the capability proc.spawn.
+// End returns how a service started with Start ended for good, waiting for that, its
+// restarts included, or killing it; then it is not started again. It takes the
+// capability proc.spawn.
 func (c Client) End(ctx context.Context, name string, kill bool) (Exit, error) {
 	req := wire.AppendString8(nil, name)
 	if kill {
@@ -203,7 +205,7 @@ func (c Client) End(ctx context.Context, name string, kill bool) (Exit, error) {
 	} else {
 		req = append(req, 0)
 	}
-	var resp [32]byte
+	var resp [36]byte
 	n, err := c.Call(ctx, OpEnd, req, resp[:])
 	var e Exit
 	if err == nil && !e.Decode(resp[:n]) {

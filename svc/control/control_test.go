@@ -9,7 +9,7 @@ import (
 
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		e := Exit{rapid.Int().Draw(t, "s"), rapid.Uint64().Draw(t, "c"), rapid.Uint64().Draw(t, "p"), rapid.Uint64().Draw(t, "a")}
+		e := Exit{rapid.Int().Draw(t, "s"), rapid.Uint64().Draw(t, "c"), rapid.Uint64().Draw(t, "p"), rapid.Uint64().Draw(t, "a"), rapid.Uint32().Draw(t, "r")}
 		var got Exit
 		if !got.Decode(e.Append(nil)) || got != e {
 			t.Fatalf("%+v became %+v", e, got)

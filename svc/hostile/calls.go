@@ -82,10 +82,11 @@ func dieCalling(ctx context.Context, a *attacker) error {
 		a.p.Syscall(abi.SysCall, &r)
 		last = abi.Errno(max(0, -int64(r.A[0])))
 		if last == abi.ENOSPC {
-			// Enough: one must be left for the call that the test watches.
-			var c ipc.Regs
-			c.A[2] = 1<<40 + i - 1
-			a.p.Syscall(abi.SysCancel, &c)
+			// Enough: one must be left for the calls that the test watches, and is when
+			// the end of this one has been collected.
+			if err := a.takeBack(1<<40 + i - 1); err != nil {
+				return err
+			}
 		}
 	}
 	if err := refused("one call too many", last, abi.ENOSPC); err != nil {
@@ -94,13 +95,27 @@ func dieCalling(ctx context.Context, a *attacker) error {
 	return serveAndDie(ctx, a, DiedCalling)
 }
 
+// takeBack cancels a call of this process, which waits for nothing else.
+func (a *attacker) takeBack(cookie uint64) error {
+	var r ipc.Regs
+	r.A[2] = cookie
+	a.p.Syscall(abi.SysCancel, &r)
+	r = ipc.Regs{}
+	r.A[1] = abi.FlagNoWait
+	a.p.Syscall(abi.SysWait, &r)
+	if r.A[0] != abi.EventReply || r.A[1] != cookie {
+		return fmt.Errorf("event %d of %#x instead of the end of a cancelled call", int64(r.A[0]), r.A[1])
+	}
+	return nil
+}
+
 // serveAndDie answers requests until it is told to die.
 func serveAndDie(ctx context.Context, a *attacker, status svc.Exit) error {
 	ep, err := a.p.NewEndpoint(ipc.DefaultDepth, abi.MaxMessage)
 	if err != nil {
 		return err
 	}
-	die := make(chan struct{})
+	die := make(chan error, 1)
 	s := ipc.NewServer(ep, ServeProtocol, 1, func(q *ipc.Request) {
 		switch q.Op {
 		case OpEcho:
@@ -109,7 +124,7 @@ func serveAndDie(ctx context.Context, a *attacker, status svc.Exit) error {
 			q.Detach()
 		case OpDie:
 			q.Detach()
-			close(die)
+			die <- status
 		case OpCallBack:
 			back, err := q.Take().Send()
 			if err != nil {
@@ -121,9 +136,12 @@ func serveAndDie(ctx context.Context, a *attacker, status svc.Exit) error {
 		}
 	})
 	go s.Serve(ctx)
-	go a.env.Control.Ready(ctx, ep)
-	<-die
-	return status
+	go func() {
+		if _, err := a.env.Control.Ready(ctx, ep); err != nil {
+			die <- err
+		}
+	}()
+	return <-die
 }
 
 // FaultAddr is the kernel address at which the attack fault-kernel ends.

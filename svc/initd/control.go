@@ -215,11 +215,17 @@ func (s *supervisor) refuse(from *child, reason, capability, object string) {
 	}
 }
 
-// opEnd answers when c has ended, which kill brings about.
+// opEnd answers when c has ended for good, which kill brings about.
 func (s *supervisor) opEnd(q *ipc.Request, c *child, kill bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !c.alive {
+	if kill && c.pause != nil {
+		c.pause.Stop()
+		c.pause = nil
+		s.giveUp(c)
+		s.change()
+	}
+	if !c.alive && c.pause == nil {
 		q.Reply(ipc.StatusOK, c.exit.Append(q.Inline()))
 		return
 	}
@@ -234,6 +240,7 @@ func (s *supervisor) opEnd(q *ipc.Request, c *child, kill bool) {
 			q.Reply(ipc.StatusInternal, nil)
 			return
 		}
+		c.stopped = true
 	}
 	c.endWaiters = append(c.endWaiters, q.Detach())
 }

@@ -61,10 +61,13 @@ type child struct {
 
 	readyReply ipc.Pending
 	readyWaits bool
-	endWaiters []ipc.Pending
+	endWaiters []ipc.Pending // wait for it to have ended for good
 
-	restarts uint32
+	argument []string    // beside those of the manifest
+	restarts uint32      // since somebody started it
 	recent   []time.Time // starts after an end, within the window of the policy
+	pause    *time.Timer // until it is started again, nil if it is not going to be
+	stopped  bool        // it was ended on purpose and stays so
 	refusals int         // of this process's requests
 }
 
@@ -106,11 +109,23 @@ func (s *supervisor) await(ctx context.Context, cond func() bool) bool {
 	return true
 }
 
-// start creates the process of c, which must have none, and returns its pid.
+// start creates the process of c, which must neither run nor be about to, and
+// returns its pid. Its restarts are counted from here.
 func (s *supervisor) start(c *child, argument ...string) (uint32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.alive || c.pause != nil {
+		return 0, ipc.ErrExists
+	}
+	c.argument, c.restarts, c.recent, c.stopped = argument, 0, nil, false
+	return s.spawn(c)
+}
+
+// spawn creates the process of c. The lock is held.
+func (s *supervisor) spawn(c *child) (uint32, error) {
 	spec := &ipc.SpawnSpec{
 		Name: c.service.Name, Program: s.programs, Length: s.programSize, Frames: c.service.Frames,
-		Args: slices.Concat([]string{c.service.Program}, c.service.Args, argument), Env: c.service.Env,
+		Args: slices.Concat([]string{c.service.Program}, c.service.Args, c.argument), Env: c.service.Env,
 		Caps: []ipc.Given{ipc.GiveSend(s.control, c.badge())},
 	}
 	if c.service.Console {
@@ -119,11 +134,6 @@ func (s *supervisor) start(c *child, argument ...string) (uint32, error) {
 	}
 	if c.service.Name == policydName {
 		spec.Data = s.rules
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c.alive {
-		return 0, ipc.ErrExists
 	}
 	p, err := s.spawner.Spawn(spec)
 	if err != nil {
@@ -170,35 +180,59 @@ func (s *supervisor) ended(c *child) {
 	if err == nil && info.Alive {
 		return // bits of an earlier process
 	}
-	c.exit = control.Exit{Status: info.Status, Cause: info.Cause, PC: info.PC, Addr: info.Addr}
+	c.exit = control.Exit{Status: info.Status, Cause: info.Cause, PC: info.PC, Addr: info.Addr, Restarts: c.restarts}
 	c.process.Close()
 	c.ep.Close()
 	c.process, c.ep = ipc.Child{}, ipc.Endpoint[ipc.SendGrant]{}
 	c.alive, c.ready, c.announced, c.readyWaits = false, false, false, false
-	for _, w := range c.endWaiters {
-		w.Reply(ipc.StatusOK, c.exit.Append(nil))
+	if !c.service.Demand || c.service.Restart.Policy != manifest.Never {
+		s.env.Log.Warn("service ended", "svc", c.service.Name, "status", info.Status, "cause", info.Cause, "pc", info.PC, "addr", info.Addr)
 	}
-	c.endWaiters = nil
-	if c.service.Demand {
-		s.change()
-		return
-	}
-	s.env.Log.Warn("service ended", "svc", c.service.Name, "status", info.Status, "cause", info.Cause, "pc", info.PC, "addr", info.Addr)
-	if pause, ok := c.again(time.Now()); ok && !s.closing {
-		c.restarts++
-		time.AfterFunc(pause, func() { s.restart(c) })
-	} else {
-		s.giveUp(c)
-	}
+	s.next(c)
 	s.change()
 }
 
-// again decides whether c is started again after its end, and after which pause.
+// next decides what becomes of c, which has no process. The lock is held.
+func (s *supervisor) next(c *child) {
+	if s.closing || c.stopped || !c.restartable() {
+		s.giveUp(c)
+		return
+	}
+	pause, ok := c.again(time.Now())
+	if !ok {
+		s.env.Say("init: give up %s: ended with status %d after %d restarts in %v", c.service.Name, c.exit.Status, c.service.Restart.Limit, c.service.Restart.Window)
+		s.giveUp(c)
+		return
+	}
+	c.restarts++
+	var t *time.Timer
+	t = time.AfterFunc(pause, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c.pause == t { // nobody stopped it in the meantime
+			c.pause = nil
+			s.restart(c)
+		}
+	})
+	c.pause = t
+}
+
+// restartable reports whether the policy of c wants it to be started again after
+// the way in which it ended.
+func (c *child) restartable() bool {
+	switch c.service.Restart.Policy {
+	case manifest.Always:
+		return true
+	case manifest.OnFailure:
+		return c.exit.Status != 0
+	}
+	return false
+}
+
+// again decides whether one more restart is within the limit, and after which
+// pause.
 func (c *child) again(now time.Time) (time.Duration, bool) {
 	r := &c.service.Restart
-	if r.Policy == manifest.Never || r.Policy == manifest.OnFailure && c.exit.Status == 0 {
-		return 0, false
-	}
 	kept := c.recent[:0]
 	for _, t := range c.recent {
 		if now.Sub(t) < r.Window {
@@ -217,27 +251,26 @@ func (c *child) again(now time.Time) (time.Duration, bool) {
 	return pause, true
 }
 
-// restart starts c again after its pause.
+// restart starts c again after its pause. The lock is held.
 func (s *supervisor) restart(c *child) {
-	pid, err := s.start(c)
-	if err == nil {
-		s.env.Log.Info("service started again", "svc", c.service.Name, "pid", pid)
+	pid, err := s.spawn(c)
+	if err != nil {
+		s.env.Log.Error("service cannot be started again", "svc", c.service.Name, "err", err)
+		s.next(c)
+		s.change()
 		return
 	}
-	s.env.Log.Error("service cannot be started again", "svc", c.service.Name, "err", err)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if pause, ok := c.again(time.Now()); ok && !s.closing {
-		time.AfterFunc(pause, func() { s.restart(c) })
-	} else {
-		s.giveUp(c)
-	}
-	s.change()
+	s.env.Log.Info("service started again", "svc", c.service.Name, "pid", pid)
 }
 
-// giveUp ends the system if it cannot be without c. The lock is held.
+// giveUp leaves c ended, tells those who wait for that, and ends the system if it
+// cannot be without c. The lock is held.
 func (s *supervisor) giveUp(c *child) {
 	c.gone = true
+	for _, w := range c.endWaiters {
+		w.Reply(ipc.StatusOK, c.exit.Append(nil))
+	}
+	c.endWaiters = nil
 	if !c.service.Essential || s.closing {
 		return
 	}

@@ -11,12 +11,13 @@ import (
 	"nexus.internal/svc"
 	"nexus.internal/svc/logd"
 	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/mortal"
 	"nexus.internal/svc/policyd"
 	"nexus.internal/svc/selftest"
 	"nexus.internal/svc/svctest"
 )
 
-var table = svc.Table{"policyd": policyd.Main, "logd": logd.Main, "selftest-client": selftest.Main}
+var table = svc.Table{"policyd": policyd.Main, "logd": logd.Main, "selftest-client": selftest.Main, "mortal": mortal.Main}
 
 // rules are those of the test image.
 func rules() map[string][]string {
@@ -25,6 +26,7 @@ func rules() map[string][]string {
 		"policyd":         {"ipc.core"},
 		"logd":            {"ipc.core"},
 		"selftest-client": {"ipc.core", "proc.spawn"},
+		"mortal":          {"ipc.core"},
 	}
 }
 
@@ -47,9 +49,20 @@ func client(name, program string) manifest.Service {
 		Calls: []manifest.Call{{Name: "policyd"}, {Name: "logd"}}}
 }
 
+// withMortal adds the service that dies and lets m.Services[2] start and call it.
+func withMortal(m *manifest.Manifest) {
+	m.Services = append(m.Services, manifest.Service{Name: mortal.Name, Program: mortal.Name, Frames: 1024, Ready: 5 * time.Second, Demand: true,
+		Calls:   []manifest.Call{{Name: "logd"}},
+		Restart: manifest.Restart{Policy: manifest.OnFailure, Backoff: 20 * time.Millisecond, MaxBackoff: time.Second, Limit: 3, Window: time.Minute}})
+	m.Services[2].Calls = append(m.Services[2].Calls, manifest.Call{Name: mortal.Name, Lazy: true})
+}
+
 // The whole ladder, as far as it does not need a machine.
 func TestLadder(t *testing.T) {
-	sys := svctest.Boot(t, base(client("selftest-client", "selftest-client")), rules(), table)
+	m := base(client("selftest-client", "selftest-client"))
+	withMortal(m)
+	m.Services[2].Args = []string{"restarts"}
+	sys := svctest.Boot(t, m, rules(), table)
 	select {
 	case <-sys.Init.Done():
 	case <-time.After(60 * time.Second):
@@ -88,6 +101,9 @@ func TestLadder(t *testing.T) {
 		"SELFTEST: ipc soak ok",
 		"SELFTEST: cap query vmo ok",
 		"SELFTEST: ipc routing ok",
+		"SELFTEST: service restart ok",
+		"init: give up mortal: ended with status 9 after 3 restarts in 1m0s",
+		"SELFTEST: restart limit ok",
 		"SELFTEST: end",
 	}
 	if got := sys.Console.Markers(); !slices.Equal(got, want) {

@@ -46,8 +46,9 @@ type tester struct {
 	loop     *loop
 }
 
-// Main is the service. The argument "attacks" runs hostile services too, and
-// "attacks=a,b" only these; "patience=2s" bounds each proof more tightly.
+// Main is the service. The argument "restarts" lets a service die, "attacks" runs
+// hostile services, and "attacks=a,b" only these; "patience=2s" bounds each proof
+// more tightly.
 func Main(ctx context.Context, env *svc.Env) error {
 	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
 		return err
@@ -65,6 +66,8 @@ func Main(ctx context.Context, env *svc.Env) error {
 	for _, arg := range env.Args[1:] {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
+		case "restarts":
+			proofs = append(proofs, restartProofs...)
 		case "attacks":
 			proofs = append(proofs, attackProofs(value)...)
 		case "patience":

@@ -81,4 +81,5 @@ var Unsafe = []string{
 	"kernel/mem/memtest",             // physical memory on the host
 	"svc/bench",                      // system calls without the library
 	"svc/hostile",                    // attacks
+	"svc/kselftest",                  // system calls without the library, faults
 }

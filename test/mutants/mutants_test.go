@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -65,7 +66,8 @@ func TestFailedTest(t *testing.T) {
 	}
 }
 
-// Every mutant that is committed is well-formed, and names a marker that exists.
+// Every mutant that is committed is well-formed, applies to the source as it is,
+// and names a marker that exists.
 func TestMutants(t *testing.T) {
 	mutants, err := readMutants("patches")
 	if err != nil {
@@ -75,7 +77,15 @@ func TestMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(mutants) < 30 {
+		t.Errorf("only %d mutants", len(mutants))
+	}
 	for _, m := range mutants {
+		apply := exec.Command("git", "apply", "--check", "-C1", "--whitespace=nowarn", m.path)
+		apply.Dir = "../.."
+		if out, err := apply.CombinedOutput(); err != nil {
+			t.Errorf("%s does not apply: %s", m.name, out)
+		}
 		if m.check.marker != "" && !slices.ContainsFunc(l.Markers, func(k *qemu.Marker) bool { return k.Text == m.check.marker }) {
 			t.Errorf("%s: the ladder has no marker %q", m.name, m.check.marker)
 		}

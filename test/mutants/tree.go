@@ -96,7 +96,7 @@ func (t tree) try(ctx context.Context, m *mutant) (err error) {
 			}
 		}
 	}()
-	if out, err := t.Command(ctx, applyTimeout, "git", "apply", "--whitespace=nowarn", m.path); err != nil {
+	if out, err := t.Command(ctx, applyTimeout, "git", "apply", "-C1", "--whitespace=nowarn", m.path); err != nil {
 		return fmt.Errorf("%w: %s", errStale, strings.TrimSpace(out))
 	}
 	if m.check.marker != "" {

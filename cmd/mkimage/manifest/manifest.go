@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ var (
 	ErrSyntax = errors.New("not valid")
 	ErrKey    = errors.New("unknown key")
 	ErrSystem = errors.New("[system] is out of range")
+	ErrFirst  = errors.New("[first] is out of range")
 	ErrCycle  = errors.New("cycle in the start order")
 	ErrLazy   = errors.New("lazy names a service that is not in calls")
 	ErrRAM    = errors.New("budgets exceed the machine")
@@ -53,12 +55,34 @@ type System struct {
 	RootFrames uint64 // its budget in pages
 	Args, Env  []string
 	Manifest   manifest.Manifest // in start order
+
+	// First, if it has a name, is a process that the kernel starts in the place of
+	// the root process, which it starts itself.
+	First       string
+	FirstFrames uint64
+}
+
+// Boot returns the process that the kernel starts: its name, its budget in pages and
+// its arguments. If that is not the root process, the arguments are its own name,
+// and name, budget and arguments of the root process.
+func (s *System) Boot() (name string, frames uint64, args []string) {
+	if s.First == "" {
+		return s.Root, s.RootFrames, s.Args
+	}
+	args = []string{s.First, s.Root, strconv.FormatUint(s.RootFrames, 10)}
+	return s.First, s.FirstFrames, append(args, s.Args...)
 }
 
 // The TOML file. Keys that are not here are errors.
 type file struct {
 	System  *system
+	First   *first
 	Service []service
+}
+
+type first struct {
+	Name      string
+	BudgetKiB uint64 `toml:"budget_kib"`
 }
 
 type system struct {
@@ -121,9 +145,10 @@ func (p *policy) UnmarshalText(text []byte) error {
 type Source struct{ Name, Text string }
 
 // Parse reads and checks a description, which may be spread over several files:
-// one of them has the table [system], each adds its services.
+// one of them has the table [system], one may have [first], each adds its services.
 func Parse(sources ...Source) (*System, error) {
 	var sys *system
+	var before first
 	var services []service
 	for _, src := range sources {
 		var f file
@@ -136,16 +161,32 @@ func Parse(sources ...Source) (*System, error) {
 		if f.System != nil {
 			sys = f.System
 		}
+		if f.First != nil {
+			if before != (first{}) {
+				return nil, fmt.Errorf("%s: %w: it is there twice", src.Name, ErrFirst)
+			}
+			before = *f.First
+			if err := before.check(); err != nil {
+				return nil, fmt.Errorf("%s: %w", src.Name, err)
+			}
+		}
 		services = append(services, f.Service...)
 	}
 	if sys == nil {
 		return nil, fmt.Errorf("%w: it is missing", ErrSystem)
 	}
-	return build(sys, services)
+	return build(sys, before, services)
+}
+
+func (f *first) check() error {
+	if f.Name == "" || len(f.Name) > abi.MaxName || f.BudgetKiB == 0 || f.BudgetKiB > maxMiB<<10 {
+		return fmt.Errorf("%w: name = %q, budget_kib = %d", ErrFirst, f.Name, f.BudgetKiB)
+	}
+	return nil
 }
 
 // build checks the parts against each other.
-func build(sys *system, services []service) (*System, error) {
+func build(sys *system, before first, services []service) (*System, error) {
 	switch {
 	case sys.RAMMiB == 0 || sys.RAMMiB > maxMiB || sys.KernelMiB == 0 || sys.KernelMiB >= sys.RAMMiB:
 		return nil, fmt.Errorf("%w: ram_mib = %d, kernel_mib = %d", ErrSystem, sys.RAMMiB, sys.KernelMiB)
@@ -158,6 +199,10 @@ func build(sys *system, services []service) (*System, error) {
 		RAM: sys.RAMMiB << 20, Kernel: sys.KernelMiB << 20,
 		Root: sys.Root.Name, RootFrames: frames(sys.Root.BudgetKiB), Args: sys.Root.Args, Env: sys.Root.Env,
 		Manifest: manifest.Manifest{Version: manifest.Version},
+		First:    before.Name, FirstFrames: frames(before.BudgetKiB),
+	}
+	if s.First == s.Root {
+		return nil, fmt.Errorf("%w: [first] %q and the root process", manifest.ErrDuplicate, s.First)
 	}
 	for _, src := range services {
 		svc, err := src.convert()
@@ -166,6 +211,9 @@ func build(sys *system, services []service) (*System, error) {
 		}
 		if svc.Name == s.Root || manifest.ServiceID(svc.Name) == manifest.ServiceID(s.Root) {
 			return nil, fmt.Errorf("%w: service %q and the root process", manifest.ErrDuplicate, svc.Name)
+		}
+		if s.First != "" && manifest.ServiceID(svc.Name) == manifest.ServiceID(s.First) {
+			return nil, fmt.Errorf("%w: service %q and [first]", manifest.ErrDuplicate, svc.Name)
 		}
 		s.Manifest.Services = append(s.Manifest.Services, svc)
 	}
@@ -286,7 +334,7 @@ func startOrder(services []manifest.Service) ([]manifest.Service, error) {
 // used bytes are taken before the kernel runs: firmware and image. Budgets are
 // reservations, so they must fit together, whether they are used or not.
 func (s *System) CheckRAM(used uint64) error {
-	sum := s.RootFrames * abi.PageSize
+	sum := (s.RootFrames + s.FirstFrames) * abi.PageSize
 	for _, svc := range s.Manifest.Services {
 		sum += svc.Frames * abi.PageSize
 	}

@@ -1,0 +1,45 @@
+//go:build tamago && riscv64
+
+package kselftest
+
+import (
+	"unsafe"
+
+	"nexus.internal/ipc"
+	"nexus.internal/ipc/abi"
+)
+
+// In raw_riscv64.s.
+
+//go:noescape
+func trap(num uint64, r *ipc.Regs)
+func ticks() uint64
+func probeLoad(addr uint64) (cause, tval uint64)
+func probeStore(addr uint64) (cause, tval uint64)
+func probeCall(addr uint64) (cause, tval uint64)
+func fault(at, addr uint64)
+
+//go:noescape
+func faultAddresses(a *[6]uint64)
+
+//go:noescape
+func holdFP(want, got *[33]uint64, mine, other *uint64, turns, end uint64) uint64
+
+// pointer makes a pointer of an address that the compiler knows nothing about.
+func pointer(addr uint64) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }
+
+// word returns the word at addr.
+func word(addr uint64) *uint64 { return (*uint64)(pointer(addr)) }
+
+// memory returns the n bytes at addr.
+func memory(addr, n uint64) []byte { return unsafe.Slice((*byte)(pointer(addr)), n) }
+
+// addressOf returns where v is. Only what does not move has an address worth
+// having: global variables and heap memory, not the stack.
+func addressOf[T any](v *T) uint64 { return uint64(uintptr(unsafe.Pointer(v))) }
+
+// startPage returns what the kernel told this process.
+func startPage() *abi.Start { return (*abi.Start)(pointer(abi.StartPage)) }
+
+// sharedAt returns the page that a puppet shares with the root process.
+func sharedAt(addr uint64) *shared { return (*shared)(pointer(addr)) }

@@ -1,0 +1,97 @@
+// Package mortal is the service "mortal", which dies when it is told to. With it
+// package selftest proves what becomes of a service that dies: the manifest of the
+// test image lets init start it again after a failure, a few times.
+//
+// The last argument says what it does: [Serve] or [Stillborn].
+package mortal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"nexus.internal/ipc"
+	"nexus.internal/svc"
+	"nexus.internal/svc/journal"
+)
+
+// Name of the service.
+const Name = "mortal"
+
+// What it does, as its last argument.
+const (
+	Serve     = "serve"     // answers until it is told to die
+	Stillborn = "stillborn" // leaves a record in the journal and dies
+)
+
+// Protocol is the language of the service.
+var Protocol = ipc.Protocol{Magic: [2]byte{'M', 'O'}, Version: 1}
+
+// Operations.
+const (
+	OpShow  = 1 // moves a capability to send → the service has called that with OpHello
+	OpHello = 2 // what the service calls: the kernel tells the receiver who it is
+	OpDie   = 3 // never answered: the process ends with Status
+)
+
+// Status is the exit status with which it dies.
+const Status = 9
+
+// Born is the text of the record that a stillborn process leaves.
+const Born = "mortal is born"
+
+// helloTimeout bounds the call back to a client, which may not answer.
+const helloTimeout = 5 * time.Second
+
+// Main is the service.
+func Main(ctx context.Context, env *svc.Env) error {
+	switch what := env.Args[len(env.Args)-1]; what {
+	case Serve:
+		return serve(ctx, env)
+	case Stillborn:
+		logd := journal.Client{To: env.Dial("logd", journal.Protocol)}
+		if _, err := logd.Append(ctx, &journal.Record{Level: journal.Info, Scope: Name, Text: Born}); err != nil {
+			return err
+		}
+		return svc.Exit(Status)
+	default:
+		return fmt.Errorf("unknown argument %q", what)
+	}
+}
+
+func serve(ctx context.Context, env *svc.Env) error {
+	ep, err := env.Process.NewEndpoint(ipc.DefaultDepth, ipc.HeaderSize)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s := ipc.NewServer(ep, Protocol, 1, func(q *ipc.Request) {
+		switch q.Op {
+		case OpShow:
+			q.Reply(show(ctx, q), nil)
+		case OpDie:
+			q.Detach()
+			cancel(svc.Exit(Status))
+		default:
+			q.Reply(ipc.StatusUnsupported, nil)
+		}
+	})
+	return env.Serve(ctx, s, ep)
+}
+
+// show calls the capability that came with the request.
+func show(ctx context.Context, q *ipc.Request) ipc.Status {
+	to, err := q.Take().Send()
+	if err != nil {
+		return ipc.StatusInvalidArgs
+	}
+	c := ipc.NewClient(to, Protocol)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	if _, err := c.Call(ctx, OpHello, nil, nil); err != nil {
+		return ipc.StatusUnavailable
+	}
+	return ipc.StatusOK
+}
