@@ -301,11 +301,11 @@ func TestTimeSlices(t *testing.T) {
 	s.advance(10 * sliceNS)
 	a.must(abi.SysNotify, note, 1)
 	s.advance(sliceNS - 1)
-	if s.Current() != a.Process {
+	if s.h.Current() != a.Process {
 		t.Error("preempted early")
 	}
 	s.advance(1)
-	if s.Current() != b.Process {
+	if s.h.Current() != b.Process {
 		t.Error("not preempted")
 	}
 	// Alone, nobody needs an interrupt.
