@@ -305,7 +305,7 @@ func (c *Call) exchange(ctx context.Context, length int, send, recv *Buffer) (in
 	moved := c.move
 	r := &c.regs
 	r.A[0] = uint64(c.c.to.h)
-	r.A[1] = uint64(length)
+	r.A[1] = uint64(length) | moved.flags
 	r.A[2] = c.key
 	r.A[3] = uint64(c.deadline)
 	r.A[4] = uint64(c.move.h)

@@ -29,8 +29,9 @@ const (
 	opSilent = 5 // forgets to answer
 	opLarge  = 6 // answers with 4 KiB
 	opDetach = 7
-	opLose   = 8 // leaves the capability that came
-	opSlow   = 9 // blocks until release is closed
+	opLose   = 8  // leaves the capability that came
+	opSlow   = 9  // blocks until release is closed
+	opRights = 10 // tells the rights of the capability that came, and moves one back
 )
 
 type rig struct {
@@ -105,7 +106,25 @@ func (r *rig) handle(q *ipc.Request) {
 			q.Reply(ipc.StatusInvalidArgs, nil)
 			return
 		}
-		q.ReplyCap(ipc.StatusOK, nil, ipc.MoveSend(c))
+		q.ReplyCap(ipc.StatusOK, nil, ipc.MoveSend(c).WithGrant())
+	case opRights:
+		info, err := q.Take().Info()
+		if err != nil {
+			q.Reply(ipc.StatusInvalidArgs, nil)
+			return
+		}
+		own, err := r.server.Self().NewEndpoint(1, 64)
+		if err != nil {
+			q.Reply(ipc.StatusInternal, nil)
+			return
+		}
+		defer own.Close()
+		give, err := ipc.DeriveSendGrant(own, 0)
+		if err != nil {
+			q.Reply(ipc.StatusInternal, nil)
+			return
+		}
+		q.ReplyCap(ipc.StatusOK, binary.LittleEndian.AppendUint32(nil, uint32(info.Rights)), ipc.MoveSend(give))
 	case opSilent, opLose:
 	case opLarge:
 		q.Reply(ipc.StatusOK, q.Large()[:4096])
@@ -340,7 +359,7 @@ func TestCapabilityMovesThereAndBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			call.Move(ipc.MoveSend(give))
+			call.Move(ipc.MoveSend(give).WithGrant())
 			if _, err := call.Do(bg, opCap, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -364,7 +383,7 @@ func TestCapabilityMovesThereAndBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			give, _ = ipc.DeriveSendGrant(own, 4)
-			call.Move(ipc.MoveSend(give))
+			call.Move(ipc.MoveSend(give).WithGrant())
 			if _, err := call.Do(bg, opCap, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -372,6 +391,42 @@ func TestCapabilityMovesThereAndBack(t *testing.T) {
 		call.Do(bg, opEcho, nil)
 		if got := ipctest.Caps(r.server); got != before {
 			t.Errorf("server: %d capabilities, had %d", got, before)
+		}
+	})
+}
+
+// A capability arrives without the right to be given away unless its sender says so.
+func TestMoveDropsGrant(t *testing.T) {
+	eachWorkers(t, func(t *testing.T, r *rig) {
+		own, err := r.client.Self().NewEndpoint(1, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, _ := r.dial(t, 1).NewCall()
+		defer call.Close()
+		for _, grant := range []bool{false, true, false} {
+			give, err := ipc.DeriveSendGrant(own, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, want := ipc.MoveSend(give), abi.RightSend
+			if grant {
+				m, want = m.WithGrant(), want|abi.RightGrant
+			}
+			call.Move(m)
+			got, err := call.Do(bg, opRights, nil)
+			if err != nil || len(got) != 4 || abi.Rights(binary.LittleEndian.Uint32(got)) != want {
+				t.Fatalf("with grant: %v: rights %x, %v", grant, got, err)
+			}
+			back := call.Take()
+			if info, err := back.Info(); err != nil || info.Rights != abi.RightSend {
+				t.Fatalf("came with the reply: %+v, %v", info, err)
+			}
+			// So it goes nowhere from here.
+			call.Move(back.Move())
+			if _, err := call.Do(bg, opRights, nil); err != ipc.ErrPermission {
+				t.Fatalf("passed on: %v", err)
+			}
 		}
 	})
 }

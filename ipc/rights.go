@@ -135,7 +135,7 @@ func DeriveSend[R CanGrantSend](e Endpoint[R], badge uint64) (Endpoint[Send], er
 }
 
 // DeriveSendGrant makes a capability that can send and be given away, which moving
-// it in a message needs.
+// it in a message needs; see [MoveSend] for what arrives.
 func DeriveSendGrant[R CanGrantSend](e Endpoint[R], badge uint64) (Endpoint[SendGrant], error) {
 	c, err := e.derive(abi.RightSend|abi.RightGrant, badge)
 	return Endpoint[SendGrant]{ref: c}, err
@@ -188,24 +188,36 @@ func DeriveSignalGrant[R CanGrantSignal](n Notification[R]) (Notification[Signal
 // closes it.
 type Any struct{ ref }
 
-// Movable is a capability that may go along with a message.
+// Movable is a capability that may go along with a message. It arrives without the
+// right to be given away, see [Movable.WithGrant].
 type Movable struct {
 	_ [0]Send // no conversion from other types
 	ref
+	flags uint64 // in a1
+}
+
+// movable lets c arrive without the right to be given away: least privilege is what
+// a caller gets who asks for nothing.
+func movable(c ref) Movable { return Movable{ref: c, flags: abi.FlagDropGrant} }
+
+// WithGrant lets the receiver give the capability, or copies of it, to others.
+func (m Movable) WithGrant() Movable {
+	m.flags = 0
+	return m
 }
 
 // Move makes a capability of unknown rights movable; the kernel refuses it when it
 // lacks the right to be given away.
-func (c Any) Move() Movable { return Movable{ref: c.ref} }
+func (c Any) Move() Movable { return movable(c.ref) }
 
 // MoveSend makes e movable. It belongs to the message from then on.
-func MoveSend[R CanGrantSend](e Endpoint[R]) Movable { return Movable{ref: e.ref} }
+func MoveSend[R CanGrantSend](e Endpoint[R]) Movable { return movable(e.ref) }
 
 // MoveVMO makes v movable. It belongs to the message from then on.
-func MoveVMO[R CanGrantRead](v VMO[R]) Movable { return Movable{ref: v.ref} }
+func MoveVMO[R CanGrantRead](v VMO[R]) Movable { return movable(v.ref) }
 
 // MoveSignal makes n movable. It belongs to the message from then on.
-func MoveSignal[R CanGrantSignal](n Notification[R]) Movable { return Movable{ref: n.ref} }
+func MoveSignal[R CanGrantSignal](n Notification[R]) Movable { return movable(n.ref) }
 
 // check verifies that c names an object of the kind with at least these rights.
 // Otherwise it closes c.

@@ -119,7 +119,7 @@ func newWorker(s *Server, key uint64) *worker {
 func (w *worker) next(num uint64, send *Buffer) {
 	q := &w.request
 	out := q.out
-	out.A[1] &= abi.MetaLen
+	out.A[1] &^= abi.FlagNoWait
 	out.A[2] = uint64(w.s.ep.h)
 	out.A[3] = 0
 	out.S10 = w.key
@@ -327,6 +327,7 @@ func (q *Request) Reply(status Status, payload []byte) {
 func (q *Request) ReplyCap(status Status, payload []byte, m Movable) {
 	q.Reply(status, payload)
 	q.moved = m
+	q.out.A[1] |= m.flags
 	q.out.A[4] = uint64(m.h)
 }
 

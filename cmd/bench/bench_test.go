@@ -33,7 +33,7 @@ func TestParseLine(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	list := []bench{{Name: "a", Goal: 1000}, {Name: "b", Goal: 1000}}
+	list := []bench{{Name: "a", Goal: 1000}, {Name: "b", Goal: 1000, Grain: 10}}
 	for _, tt := range []struct {
 		name     string
 		got, old figures
@@ -43,6 +43,8 @@ func TestReport(t *testing.T) {
 		{"same", figures{"a": 100, "b": 100}, figures{"a": 100, "b": 100}, true, "+0.0 %"},
 		{"2 % worse", figures{"a": 102, "b": 100}, figures{"a": 100, "b": 100}, true, "+2.0 %"},
 		{"3 % worse", figures{"a": 103, "b": 100}, figures{"a": 100, "b": 100}, false, "WORSE"},
+		{"worse within the grain", figures{"a": 100, "b": 110}, figures{"a": 100, "b": 100}, true, "+10.0 %"},
+		{"worse beyond the grain", figures{"a": 100, "b": 111}, figures{"a": 100, "b": 100}, false, "WORSE"},
 		{"better", figures{"a": 50, "b": 100}, figures{"a": 100, "b": 100}, true, "better"},
 		{"new", figures{"a": 50, "b": 100}, figures{"a": 100}, true, "new"},
 		{"missing", figures{"a": 50}, figures{"a": 100, "b": 100}, false, "MISSING"},

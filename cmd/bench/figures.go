@@ -28,6 +28,7 @@ type bench struct {
 	What     string // what one operation is
 	Goal     uint64 // instructions
 	Switches uint64 // address spaces entered per operation
+	Grain    uint64 // instructions by which the figure may differ between two runs of the same code
 }
 
 // figures are instructions by name.
@@ -148,7 +149,7 @@ func report(out io.Writer, benches []bench, got, old figures) bool {
 		default:
 			change = fmt.Sprintf("%+.1f %%", 100*(float64(n)/float64(base)-1))
 			switch {
-			case n*100 > base*(100+tolerance):
+			case n*100 > base*(100+tolerance) && n > base+b.Grain:
 				note, ok = "WORSE", false
 			case n < base:
 				note = "better"

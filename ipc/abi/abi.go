@@ -111,9 +111,15 @@ const (
 // Flags in a1. CALL, SEND and REPLY take the length of the message in the low
 // 32 bits of a1 and flags in the bits above; WAIT takes only flags.
 const (
-	// FlagNoWait returns without waiting: with an event if one is there, else with
-	// EventNone. A CALL may first run a server that waits for it.
+	// FlagNoWait returns without waiting. WAIT returns the event that is there, else
+	// EventNone. CALL and REPLY leave events to a later WAIT and return 0, which is
+	// EventNone; but a CALL may first run a server that waits for it, and if a call
+	// of this process is answered meanwhile, return that reply as its event.
 	FlagNoWait = 1 << 32
+	// FlagDropGrant lets the moved capability of a CALL, SEND or REPLY arrive without
+	// RightGrant, so that who gets it can pass it on to nobody. Moving it still takes
+	// that right; if the message comes back, the capability does as it was.
+	FlagDropGrant = 1 << 33
 )
 
 // FaultSlices, a flag of fault_handler, asks for the ends of time slices too, so that

@@ -135,6 +135,7 @@ type call struct {
 	send     *ipc.Buffer
 	recv     *ipc.Buffer
 	moved    *cap
+	flags    uint64 // with which it moves
 	deadline int64
 	timer    *time.Timer
 	taken    *slot // of the server
@@ -224,6 +225,15 @@ func (p *Process) install(c *cap) abi.Handle {
 	}
 	c.in = s
 	return abi.Handle(s.gen)<<32 | abi.Handle(i+1)
+}
+
+// move installs c, which a message with the flags carries.
+func (p *Process) move(c *cap, flags uint64) abi.Handle {
+	h := p.install(c)
+	if h != 0 && flags&abi.FlagDropGrant != 0 {
+		c.rights &^= abi.RightGrant
+	}
+	return h
 }
 
 // get returns the capability that h names, if it is of the kind and has the rights.

@@ -47,7 +47,7 @@ func (p *Process) message(r *ipc.Regs, send *ipc.Buffer) (*call, abi.Errno) {
 	if length > abi.MaxMessage || length > ep.max || length > abi.MaxInline && send == nil {
 		return nil, abi.EMSGSIZE
 	}
-	m := &call{from: p, ep: ep, badge: c.badge, data: r.Data, length: length, send: send}
+	m := &call{from: p, ep: ep, badge: c.badge, data: r.Data, length: length, send: send, flags: r.A[1]}
 	if r.A[4] != 0 {
 		if m.moved, e = p.get(r.A[4], abi.KindNone, abi.RightGrant); e != abi.OK {
 			return nil, e
@@ -125,7 +125,7 @@ func (e *endpoint) pump() {
 	m := e.queue[0]
 	var moved abi.Handle
 	if m.moved != nil {
-		if moved = e.owner.install(m.moved); moved == 0 {
+		if moved = e.owner.move(m.moved, m.flags); moved == 0 {
 			m.end(abi.EPEERNOSPACE)
 			e.pump()
 			return
@@ -184,7 +184,7 @@ func (p *Process) reply(r *ipc.Regs, send *ipc.Buffer) abi.Errno {
 		if e != abi.OK {
 			return e
 		}
-		if moved = m.from.install(c); moved == 0 {
+		if moved = m.from.move(c, r.A[1]); moved == 0 {
 			return abi.EPEERNOSPACE
 		}
 	}

@@ -21,6 +21,7 @@ const (
 type call struct {
 	state  uint8
 	oneWay bool
+	narrow bool   // the request moves its capability without RightGrant
 	gen    uint32 // part of the reply right
 	client uint32 // whose record it is, 0 for a record of one-way messages
 	server uint32
@@ -199,7 +200,7 @@ func (k *Kernel) request(p *Process, oneWay bool) (uint32, abi.Errno) {
 			}
 			// Nobody could be told later that there is no room, and the sender may
 			// have ended by then: the capability takes its place with the receiver now.
-			k.moveCap(moved, s)
+			k.moveCap(moved, s, x[hart.A1]&abi.FlagDropGrant != 0)
 		}
 		s.freeSends = k.calls[i].next
 	} else {
@@ -213,7 +214,7 @@ func (k *Kernel) request(p *Process, oneWay bool) (uint32, abi.Errno) {
 	c.server, c.ep, c.badge = e.owner, n.obj, n.badge
 	c.sid, c.pid = p.sid, p.pid
 	c.length, c.ptr, c.reply = length, x[hart.A5], reply
-	c.cap = moved
+	c.cap, c.narrow = moved, x[hart.A1]&abi.FlagDropGrant != 0
 	if length <= abi.MaxInline {
 		c.keepPayload(x)
 	}
@@ -383,7 +384,7 @@ func (k *Kernel) hand(s *Process, e *endpoint, i uint32) abi.Errno {
 			k.let(c.cap)
 			x[hart.A6] = k.handleFor(c.cap)
 		} else {
-			x[hart.A6] = k.moveCap(c.cap, s)
+			x[hart.A6] = k.moveCap(c.cap, s, c.narrow)
 		}
 		c.cap = 0
 	}
@@ -469,7 +470,7 @@ func (k *Kernel) sysReply(p *Process) abi.Errno {
 	}
 	c.length, c.status, c.moved = length, abi.OK, 0
 	if moved != 0 {
-		c.moved = k.moveCap(moved, client)
+		c.moved = k.moveCap(moved, client, meta&abi.FlagDropGrant != 0)
 	}
 	if length <= abi.MaxInline {
 		c.keepPayload(x)
@@ -558,7 +559,7 @@ func (k *Kernel) sysWait(p *Process) abi.Errno {
 
 func (k *Kernel) sysSend(p *Process) abi.Errno {
 	x := &p.Frame.X
-	if x[hart.A1] > abi.MaxInline {
+	if x[hart.A1]&^abi.FlagDropGrant > abi.MaxInline {
 		return abi.EMSGSIZE
 	}
 	i, errno := k.request(p, true)

@@ -139,11 +139,14 @@ func (k *Kernel) detach(i uint32) {
 }
 
 // moveCap takes node i from its owner's table to p's, which must have room, and
-// returns its new handle.
-func (k *Kernel) moveCap(i uint32, p *Process) uint64 {
+// returns its new handle. If narrow, it arrives without RightGrant.
+func (k *Kernel) moveCap(i uint32, p *Process, narrow bool) uint64 {
 	k.detach(i)
 	slot := p.freeH - 1
 	k.attach(p, i)
+	if narrow {
+		k.caps[i].rights &^= abi.RightGrant
+	}
 	return uint64(p.handleOf(slot))
 }
 

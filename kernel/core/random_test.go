@@ -185,7 +185,7 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 	for i := range r.Data {
 		r.Data[i] = uint64(i)
 	}
-	noWait := w.pick(0, abi.FlagNoWait, abi.FlagNoWait)
+	noWait := w.pick(0, abi.FlagNoWait, abi.FlagNoWait, abi.FlagNoWait|abi.FlagDropGrant)
 	length := w.pick(0, 8, 64, 64, 65, 5000, abi.MaxMessage)
 	switch num {
 	case abi.SysExit:
@@ -205,7 +205,7 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 		*a = [7]uint64{right, length | noWait, w.pick(0, w.handle(q, abi.KindEndpoint)), w.waitDue(q), w.moved(q), w.address(), w.address()}
 		r.S10 = uint64(w.upTo(100))
 	case abi.SysSend:
-		a[0], a[1], a[4] = w.handle(q, abi.KindEndpoint), length, w.moved(q)
+		a[0], a[1], a[4] = w.handle(q, abi.KindEndpoint), length|w.pick(0, abi.FlagDropGrant), w.moved(q)
 	case abi.SysCancel:
 		a[2] = uint64(w.upTo(8))
 	case abi.SysNotify:
@@ -262,7 +262,9 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 	case abi.SysConsoleWrite:
 		a[0], a[1], a[2] = w.handle(q, abi.KindConsole), w.address(), length
 	case abi.SysFaultHandler:
-		a[0] = w.pick(0, elftest.Hello().Entry)
+		a[0], a[1] = w.pick(0, elftest.Hello().Entry), w.pick(0, abi.FaultSlices)
+	case abi.SysFaultDone:
+		a[0], a[1] = w.pick(0, 1), w.pick(0, elftest.Hello().Entry)
 	case abi.SysSystemInfo:
 		a[0] = w.handle(q, abi.KindSpawn)
 	}

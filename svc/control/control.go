@@ -145,7 +145,7 @@ func (c Client) Ready(ctx context.Context, ep ipc.Endpoint[ipc.Serve]) (announce
 		if err != nil {
 			return false, err
 		}
-		call.Move(ipc.MoveSend(give))
+		call.Move(ipc.MoveSend(give).WithGrant()) // init derives from it for others
 	}
 	resp, err := call.DoSmall(ctx, OpReady, nil)
 	if err != nil {

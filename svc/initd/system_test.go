@@ -53,7 +53,7 @@ func client(name, program string) manifest.Service {
 func withMortal(m *manifest.Manifest) {
 	m.Services = append(m.Services, manifest.Service{Name: mortal.Name, Program: mortal.Name, Frames: 1024, Ready: 5 * time.Second, Demand: true,
 		Calls:   []manifest.Call{{Name: "logd"}},
-		Restart: manifest.Restart{Policy: manifest.OnFailure, Backoff: 20 * time.Millisecond, MaxBackoff: time.Second, Limit: 3, Window: time.Minute}})
+		Restart: manifest.Restart{Policy: manifest.OnFailure, Backoff: 50 * time.Millisecond, MaxBackoff: time.Second, Limit: 3, Window: time.Minute}})
 	m.Services[2].Calls = append(m.Services[2].Calls, manifest.Call{Name: mortal.Name, Lazy: true})
 }
 

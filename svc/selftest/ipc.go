@@ -276,6 +276,13 @@ var ipcProofs = []proof{
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			c := ipc.NewClient(ep, proto)
+			info, err := ep.Info()
+			if err != nil {
+				return err
+			}
+			if err := want("rights at "+name, info.Rights, abi.RightSend); err != nil {
+				return err
+			}
 			_, err = c.Call(ctx, 0x50, nil, nil)
 			c.Close()
 			if err := want("status of "+name, err, error(ipc.StatusUnsupported)); err != nil {
@@ -308,16 +315,23 @@ func capMove(ctx context.Context, t *tester) error {
 	if err != nil {
 		return err
 	}
-	call.Move(ipc.MoveSend(give))
+	call.Move(ipc.MoveSend(give).WithGrant())
 	if _, err := call.DoSmall(ctx, loopCap, nil); err != nil {
 		return err
 	}
 	if _, err := give.Info(); err != ipc.ErrBadHandle {
 		return fmt.Errorf("the handle that was moved away still works: %v", err)
 	}
-	back, err := call.Take().SendGrant()
+	back, err := call.Take().Send()
 	if err != nil {
 		return fmt.Errorf("what came back: %w", err)
+	}
+	info, err := back.Info()
+	if err != nil {
+		return err
+	}
+	if err := want("rights of what came back", info.Rights, abi.RightSend); err != nil {
+		return err
 	}
 	c := ipc.NewClient(back, loopProtocol)
 	defer c.Close()

@@ -19,7 +19,7 @@ import (
 // What the manifest declares about the service that dies.
 const (
 	mortalRestarts = 3
-	mortalBackoff  = 20 * time.Millisecond
+	mortalBackoff  = 50 * time.Millisecond
 )
 
 var restartProofs = []proof{
