@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
-	"unsafe"
 
 	"nexus.internal/kernel/core"
 	"nexus.internal/kernel/hart"
@@ -22,7 +21,7 @@ type cpu struct {
 	armed int64  // when its timer interrupt comes
 	state atomic.Uint32
 	entry hart.Entry
-	g     unsafe.Pointer // keeps the hart's g
+	g     any // keeps the hart's g
 }
 
 // States of a cpu.

@@ -15,10 +15,11 @@ func systemstack(fn func())
 //go:linkname newHart runtime.nexus_newHart
 func newHart(lo, hi uintptr) unsafe.Pointer
 
-// hartG makes a g for the stack from lo to hi and returns its address.
-func hartG(lo, hi uintptr) (g unsafe.Pointer, address uint64) {
-	g = newHart(lo, hi)
-	return g, uint64(uintptr(g))
+// hartG makes a g for the stack from lo to hi. The address is good as long as g is
+// reachable.
+func hartG(lo, hi uintptr) (g any, address uint64) {
+	p := newHart(lo, hi)
+	return p, uint64(uintptr(p))
 }
 
 // entryAddress returns where e is, which a starting hart is told.

@@ -40,7 +40,7 @@ func TestCloseMiddleOfTree(t *testing.T) {
 	s.check()
 	// Closing a root leaves trees of their own.
 	b = v.must(abi.SysCapCopy, a, all)
-	c1 = v.must(abi.SysCapCopy, b, all)
+	v.must(abi.SysCapCopy, b, all)
 	note := v.must(abi.SysNotificationCreate, 1)
 	n1 := v.must(abi.SysCapCopy, note, uint64(abi.RightSignal|abi.RightGrant))
 	v.must(abi.SysCapCopy, note, uint64(abi.RightSignal))

@@ -23,7 +23,7 @@ func TestCallDeadline(t *testing.T) {
 	s.advance(999)
 	c.mustWait()
 	s.check()
-	if due := s.h.Alarm(); due != s.clock+1 && due != s.h.sliceEnd {
+	if due := s.Alarm(); due != s.clock+1 && due != s.h.sliceEnd {
 		t.Errorf("alarm %d, now %d", due, s.clock)
 	}
 	s.advance(1)
@@ -72,7 +72,7 @@ func TestCallDeadline(t *testing.T) {
 	// timer interrupt, which is due at once.
 	for i, due := range []int64{s.clock - 1, -5, -1 << 63} {
 		c.callDue(ep, uint64(10+i), due)
-		if a := s.h.Alarm(); a <= 0 || a > s.clock {
+		if a := s.Alarm(); a <= 0 || a > s.clock {
 			t.Errorf("deadline %d: alarm at %d, now %d", due, a, s.clock)
 		}
 		s.interrupt()

@@ -250,7 +250,7 @@ func TestRejectLongerSlice(t *testing.T) {
 	s.root.wait(0, 0)
 	ran := map[uint64]int64{}
 	for range 100 {
-		p := s.h.Current()
+		p := s.Current()
 		ran[p.pid] += sliceNS / 4
 		p.Frame.X[hart.A7] = 0
 		s.advance(sliceNS / 4)
@@ -274,12 +274,12 @@ func TestHandOffsDoNotStarve(t *testing.T) {
 		last := uint64(0)
 		for range 10000 {
 			s.clock += 1000
-			if at := s.h.Alarm(); at <= s.clock {
+			if at := s.Alarm(); at <= s.clock {
 				s.interrupt()
 			}
 			var r regs
 			num := uint64(abi.SysNop)
-			switch p := s.h.Current(); {
+			switch p := s.Current(); {
 			case p == other.Process:
 				ran++
 			case p == c.Process:
@@ -303,7 +303,7 @@ func TestHandOffsDoNotStarve(t *testing.T) {
 					num, r.A = abi.SysWait, [7]uint64{2: recv}
 				}
 			}
-			proc{s, s.h.Current(), s.h.Current().pid}.trap(num, &r)
+			proc{s, s.Current(), s.Current().pid}.trap(num, &r)
 		}
 		if ran < 2000 || cookie < 500 {
 			t.Errorf("%s: the third process ran in %d of 10000 steps, %d calls", how, ran, cookie)

@@ -120,7 +120,7 @@ func TestTimer(t *testing.T) {
 	v.must(abi.SysTimerSet, b, uint64(s.clock+50))
 	v.wait(0, 0)
 	s.check()
-	if due := s.h.Alarm(); due != s.clock+50 {
+	if due := s.Alarm(); due != s.clock+50 {
 		t.Errorf("alarm in %d ns", due-s.clock)
 	}
 	s.advance(50)
@@ -143,7 +143,7 @@ func TestTimer(t *testing.T) {
 		v.must(abi.SysTimerSet, a, uint64(due))
 		s.check()
 		v.wait(0, 0)
-		if at := s.h.Alarm(); at <= 0 || at > s.clock {
+		if at := s.Alarm(); at <= 0 || at > s.clock {
 			t.Errorf("deadline %d: alarm at %d", due, at)
 		}
 		s.interrupt()
@@ -167,8 +167,8 @@ func TestTimer(t *testing.T) {
 	}
 	v.must(abi.SysTimerSet, v.must(abi.SysTimerCreate, again, 1), uint64(s.clock+10))
 	v.sys(abi.SysExit, 0)
-	if s.h.Alarm() != Never {
-		t.Errorf("alarm at %d with nobody left", s.h.Alarm())
+	if s.Alarm() != Never {
+		t.Errorf("alarm at %d with nobody left", s.Alarm())
 	}
 	s.advance(100)
 	s.check()
@@ -278,20 +278,20 @@ func TestTimeSlices(t *testing.T) {
 	a, b := s.root, proc{}
 	b, _ = s.spawn()
 	a.schedule()
-	if due := s.h.Alarm(); due != s.h.sliceEnd || due <= s.clock || due > s.clock+sliceNS {
+	if due := s.Alarm(); due != s.h.sliceEnd || due <= s.clock || due > s.clock+sliceNS {
 		t.Errorf("alarm at %d, now %d", due, s.clock)
 	}
 	s.advance(s.h.sliceEnd - s.clock - 1)
-	if s.h.Current() != a.Process {
+	if s.Current() != a.Process {
 		t.Error("preempted early")
 	}
 	s.advance(1)
-	if s.h.Current() != b.Process {
+	if s.Current() != b.Process {
 		t.Error("not preempted")
 	}
 	s.check()
 	s.advance(sliceNS)
-	if s.h.Current() != a.Process {
+	if s.Current() != a.Process {
 		t.Error("not preempted")
 	}
 	// A slice begins when somebody else is ready, however long the hart was free.
@@ -301,32 +301,32 @@ func TestTimeSlices(t *testing.T) {
 	s.advance(10 * sliceNS)
 	a.must(abi.SysNotify, note, 1)
 	s.advance(sliceNS - 1)
-	if s.h.Current() != a.Process {
+	if s.Current() != a.Process {
 		t.Error("preempted early")
 	}
 	s.advance(1)
-	if s.h.Current() != b.Process {
+	if s.Current() != b.Process {
 		t.Error("not preempted")
 	}
 	// Alone, nobody needs an interrupt.
 	b.wait(0, 0)
 	a.schedule()
-	if due := s.h.Alarm(); due != Never {
+	if due := s.Alarm(); due != Never {
 		t.Errorf("alarm at %d", due)
 	}
 	a.must(abi.SysYield)
-	if s.h.Current() != a.Process {
+	if s.Current() != a.Process {
 		t.Error("nobody to yield to")
 	}
 	// All wait: the hart is idle until something is due.
 	a.trap(abi.SysWait, &regs{A: [7]uint64{3: uint64(s.clock + 10)}})
-	if s.h.Current() != nil {
+	if s.Current() != nil {
 		t.Error("not idle")
 	}
 	s.check()
 	s.Idled(10)
 	s.advance(10)
-	if s.h.Current() != a.Process {
+	if s.Current() != a.Process {
 		t.Error("not woken")
 	}
 	a.must(abi.SysSystemInfo, hSpawn)

@@ -106,7 +106,7 @@ func newSim(tb testing.TB) *sim {
 		tb.Fatal(err)
 	}
 	s.Tick()
-	s.root = proc{s, s.h.Current(), s.h.Current().pid}
+	s.root = proc{s, s.Current(), s.Current().pid}
 	return s
 }
 
@@ -135,7 +135,7 @@ func (q proc) schedule() {
 		if q.thread == threadWaiting || i > 2*maxProcesses {
 			q.s.tb.Fatalf("pid %d does not get to run: thread state %d", q.pid, q.thread)
 		}
-		if p := q.s.h.Current(); p != nil {
+		if p := q.s.Current(); p != nil {
 			q.s.h.sliceEnd = q.s.clock
 			p.Frame.Cause, p.Frame.Full = hart.CauseTimer, 1
 			q.s.Trap(p)
@@ -369,7 +369,7 @@ func (s *sim) advance(ns int64) {
 }
 
 func (s *sim) interrupt() {
-	if p := s.h.Current(); p != nil {
+	if p := s.Current(); p != nil {
 		p.Frame.Cause, p.Frame.Full = hart.CauseTimer, 1
 		s.Trap(p)
 		return
@@ -461,3 +461,7 @@ func (q proc) float(v uint64) (old uint64) {
 	q.Frame.Status |= statusFS
 	return old
 }
+
+// Current and Alarm are those of the one hart of a simulation.
+func (s *sim) Current() *Process { return s.h.Current() }
+func (s *sim) Alarm() int64      { return s.h.Alarm() }

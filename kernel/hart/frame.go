@@ -47,6 +47,7 @@ type Frame struct {
 
 	// The kernel's own registers while the thread runs: SP, RA and g. Go on
 	// riscv64 keeps nothing else across a call.
+	//lint:ignore U1000 the trap path in assembly uses them
 	ksp, kra, kg uint64
 }
 

@@ -25,7 +25,7 @@ var Layers = []Layer{
 	// operating system; most of it runs only at boot.
 	{Path: "kernel", Inside: []string{"ipc/abi"}, Std: []string{
 		"bytes", "crypto/sha256", "encoding/binary", "errors", "fmt", "hash/crc32", "math", "math/bits",
-		"runtime", "runtime/debug", "slices", "strconv", "strings", "unsafe"}},
+		"runtime", "runtime/debug", "slices", "strconv", "strings", "sync/atomic", "unsafe"}},
 	{Path: "board", Inside: []string{"kernel", "ipc/abi"}, Std: []string{
 		"bytes", "cmp", "encoding/binary", "errors", "fmt", "math/rand/v2", "runtime", "slices", "strings", "unsafe"},
 		Outside: []string{"github.com/u-root/u-root/pkg/dt", "github.com/usbarmory/tamago"}},

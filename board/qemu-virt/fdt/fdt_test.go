@@ -145,7 +145,7 @@ func TestRejectBlob(t *testing.T) {
 		{"strings offset wraps", put(12, ^uint32(0)), FaultLayout},
 		{"reservations in header", put(16, 32), FaultLayout},
 		{"reservations misaligned", put(16, 0x2c), FaultLayout},
-		{"reservations behind end", put(16, size+7&^7), FaultLayout},
+		{"reservations behind end", put(16, (size+7)&^7), FaultLayout},
 		{"reservations without end", put(0x28, 1), FaultReserve},
 		{"version 16", put(20, 16), FaultVersion},
 		{"compatible with 18 only", put(24, 18), FaultVersion},
