@@ -1,10 +1,6 @@
 package elf
 
-import (
-	"errors"
-
-	"nexus.internal/ipc/abi"
-)
+import "nexus.internal/ipc/abi"
 
 // Reason is why a file is not accepted. It is an error, and costs no memory as
 // one.
@@ -81,10 +77,12 @@ func (r Reason) Error() string {
 // Errno returns what a system call reports for err: EWX for memory that would be
 // writable and executable, EELF for any other error, OK for nil.
 func Errno(err error) abi.Errno {
-	switch {
-	case err == nil:
+	if err == nil {
 		return abi.OK
-	case errors.Is(err, ErrWX):
+	}
+	// Not by errors.Is, which asks err for interfaces: the runtime remembers the
+	// answer once in a while, in memory that it allocates, and the kernel has none.
+	if r, ok := err.(Reason); ok && r == ErrWX {
 		return abi.EWX
 	}
 	return abi.EELF

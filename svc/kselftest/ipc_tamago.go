@@ -60,9 +60,10 @@ func bytesFull(t *tester) {
 		ep := own.sys(abi.SysEndpointCreate, 4, limit)
 		p := t.puppet(sendCap(ep))
 		there := caller(p.call)
-		there.refuse(abi.EMSGSIZE, abi.SysCall, given(0), limit+1, 1, 0, 0, p.out())
+		// With a deadline that has passed, so that a call that is not refused ends.
+		there.refuse(abi.EMSGSIZE, abi.SysCall, given(0), limit+1, 1, 1, 0, p.out())
 		there.refuse(abi.EMSGSIZE, abi.SysSend, given(0), max(limit, abi.MaxInline)+1)
-		there.refuse(abi.EMSGSIZE, abi.SysCall, given(0), abi.MetaLen, 1, 0, 0, p.out())
+		there.refuse(abi.EMSGSIZE, abi.SysCall, given(0), abi.MetaLen, 1, 1, 0, p.out())
 		p.do(opFillOut, limit, limit)
 		call := ipc.Regs{A: [8]uint64{0: given(0), 1: limit, 2: 1, 5: p.out(), 6: p.in()}}
 		for i := range call.Data {
@@ -203,7 +204,7 @@ func (t *tester) awaitCalls(base, n uint64) {
 // called, one-way messages in between.
 func sendFIFO(t *tester) {
 	own := caller(self)
-	ep := own.sys(abi.SysEndpointCreate, 16, 64)
+	ep := own.sys(abi.SysEndpointCreate, maxDepth, 64)
 	var ps [3]*process
 	for i := range ps {
 		c := sendCap(ep)

@@ -142,6 +142,7 @@ func asMap(t *tester) {
 	own.refuse(abi.ENOENT, abi.SysUnmap, m, size-abi.PageSize)
 	own.refuse(abi.ENOENT, abi.SysUnmap, m+abi.PageSize, size-abi.PageSize)
 	own.refuse(abi.EINVAL, abi.SysUnmap, m+1, size)
+	check(*word(farAway) == *got+1, "a mapping shows something else after a while") // and the hart knows the page
 	own.sys(abi.SysUnmap, farAway, abi.PageSize)
 	cause, addr = access(accessLoad, farAway)
 	check(cause == causeLoadPage && addr == farAway, "load from where something was mapped: scause %d at %#x", cause, addr)

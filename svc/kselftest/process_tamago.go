@@ -96,13 +96,13 @@ func exits(t *tester) {
 		check(t.counts() == before, "after exit and all handles %+v, before %+v", t.counts(), before)
 	}
 	// Ended by another one, in whatever it does.
-	for _, doing := range []string{"waiting", "spinning", "calling"} {
+	for _, doing := range []string{"waiting", "spinning", "asking for orders"} {
 		p := t.puppet()
 		switch doing {
 		case "waiting":
 			p.order(abi.SysWait)
 		case "spinning":
-			p.order(opSpin, uint64(patience))
+			p.order(opSpin, 500*uint64(ms))
 		}
 		t.settle()
 		own.sys(abi.SysProcessKill, p.handle)

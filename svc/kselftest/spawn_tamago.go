@@ -107,6 +107,14 @@ func spawnReasons(t *tester) {
 			t.notSpawned(before, fmt.Sprintf("bad program %d", slot), abi.EELF, func(s *spec) { s.ELFOff = slot * ProgramSlot })
 		}
 	}
+	// Many times: what goes wrong once in a thousand refusals goes wrong here.
+	s.ELFOff = ProgramEntry * ProgramSlot
+	for range 1500 {
+		_, errno := t.trySpawn(s)
+		check(errno == abi.EELF, "bad program: %v", errno)
+	}
+	check(t.counts() == before, "many refusals left something behind: %+v, was %+v", t.counts(), before)
+	s.ELFOff = ProgramExit * ProgramSlot
 	// After all that, one that is right.
 	p := t.spawn(s)
 	check(p.awaitEnd() == ExitStatus, "a good program after all refusals ended otherwise")

@@ -90,7 +90,7 @@ func userptrGuard(t *tester) {
 	own.sys(abi.SysUnmap, vm, abi.PageSize)
 	closeAll(v)
 
-	ep := own.sys(abi.SysEndpointCreate, 4, abi.MaxMessage)
+	ep := own.sys(abi.SysEndpointCreate, maxDepth, abi.MaxMessage)
 	client := t.puppet(sendCap(ep))
 	messagePointers(t, ep)
 	bufferPointers(t, ep, client)
@@ -120,7 +120,7 @@ const longMessage = 100
 func messagePointers(t *tester, ep uint64) {
 	own := caller(self)
 	server := t.puppet()
-	there, here := server.endpoint(4, abi.MaxMessage)
+	there, here := server.endpoint(maxDepth, abi.MaxMessage)
 	for _, b := range outside {
 		own.refuse(abi.EFAULT, abi.SysCall, here, longMessage|abi.FlagNoWait, 1, 0, 0, b.at, 0)
 		own.refuse(abi.EFAULT, abi.SysCall, here, 8|abi.FlagNoWait, 1, 0, 0, 0, b.at)
