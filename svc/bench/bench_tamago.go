@@ -173,11 +173,13 @@ func notifyWake(name string) {
 // yield lets two processes yield to each other: each yield of this one is
 // followed by one of the other.
 func yield(name string) {
-	p := spawn("yield", programs, size(programs), childFrames)
-	time.Sleep(10 * time.Millisecond) // it is in its loop by then; the guest's clock counts instructions
+	ep := sys(abi.SysEndpointCreate, 1, 0)[0]
+	p := spawn("yield", programs, size(programs), childFrames, abi.SpawnCap{Handle: abi.Handle(ep), Rights: abi.RightSend})
+	sys(abi.SysWait, 0, 0, ep) // it goes into its loop now
 	measure(name, 2000, func(n int) { rawYield(n / 2) })
 	sys(abi.SysProcessKill, p)
 	sys(abi.SysCapClose, p)
+	sys(abi.SysCapClose, ep)
 }
 
 func pageFault(name string) {
@@ -259,6 +261,7 @@ func chanPingPong(name string) {
 
 // idle counts the instructions of a second in which nobody has anything to do.
 func idle(name string) {
+	time.Sleep(time.Millisecond) // the first timer takes memory
 	idle0, from := rawIdle(uint64(spawnCap)), ticks()
 	time.Sleep(time.Second)
 	idle1, to := rawIdle(uint64(spawnCap)), ticks()
@@ -272,6 +275,7 @@ func child(role string) {
 	case "hello":
 		return
 	case "yield":
+		sys(abi.SysSend, parent)
 		rawYield(1 << 40)
 	case "notify":
 		mine := sys(abi.SysNotificationCreate, 9)[0]
