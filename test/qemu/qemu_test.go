@@ -189,6 +189,40 @@ func TestExcerptOfMissing(t *testing.T) {
 	}
 }
 
+// The kernel says on the console which process a fault ended. Such a line is good
+// only where the ladder expects it.
+func TestRejectFaultNotAnnounced(t *testing.T) {
+	l, err := DefaultLadder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const where = " pid=9 scause=13 pc=0x100011000 addr=0x0"
+	for _, tt := range []struct {
+		lines []string
+		want  []Kind
+	}{
+		{[]string{"kernel: fault: fault-load" + where}, nil},
+		{[]string{"kernel: fault: logd" + where}, []Kind{Unknown}},
+		{[]string{"kernel: fault: fault-load" + where, "kernel: fault: fault-load" + where}, []Kind{Repeated}},
+		{[]string{"KSELFTEST: fault record ok", "kernel: fault: fault-load" + where}, []Kind{OutOfOrder}},
+	} {
+		j, err := NewJudge(l, Selection{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range tt.lines {
+			j.Line(line)
+		}
+		var got []Kind
+		for _, f := range j.failures {
+			got = append(got, f.Kind)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%q: %v, want %v", tt.lines, got, tt.want)
+		}
+	}
+}
+
 func TestRejectLadder(t *testing.T) {
 	for _, tt := range []struct{ name, old, new string }{
 		{"syntax", "shapes", "shapes ="},
