@@ -99,10 +99,7 @@ func (s *supervisor) opConnect(q *ipc.Request, from *child) {
 		return
 	}
 	to := s.byName(name)
-	s.mu.Lock()
-	ready := to.ep.Valid()
-	s.mu.Unlock()
-	if !ready || !s.policyReady() {
+	if !s.serves(to) || !s.policyReady() {
 		q.Reply(ipc.StatusUnavailable, nil)
 		return
 	}
@@ -117,6 +114,19 @@ func (s *supervisor) opConnect(q *ipc.Request, from *child) {
 		return
 	}
 	q.ReplyCap(ipc.StatusOK, nil, ipc.MoveSend(c))
+}
+
+// serves reports whether c can be called. It asks the kernel, so that whoever has
+// seen the death of c is not connected to the dead process, even if init has not
+// heard of it yet.
+func (s *supervisor) serves(c *child) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.ep.Valid() {
+		return false
+	}
+	info, err := c.process.State()
+	return err == nil && info.Alive
 }
 
 // policyReady reports whether there is a policyd to ask. While there is none,

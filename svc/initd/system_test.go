@@ -104,6 +104,7 @@ func TestLadder(t *testing.T) {
 		"SELFTEST: service restart ok",
 		"init: give up mortal: ended with status 9 after 3 restarts in 1m0s",
 		"SELFTEST: restart limit ok",
+		"SELFTEST: memory pressure ok",
 		"SELFTEST: end",
 	}
 	if got := sys.Console.Markers(); !slices.Equal(got, want) {

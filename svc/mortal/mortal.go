@@ -2,15 +2,17 @@
 // package selftest proves what becomes of a service that dies: the manifest of the
 // test image lets init start it again after a failure, a few times.
 //
-// The last argument says what it does: [Serve] or [Stillborn].
+// The last argument says what it does: [Serve], [Stillborn] or [Churn].
 package mortal
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
 
 	"nexus.internal/ipc"
+	"nexus.internal/ipc/abi"
 	"nexus.internal/svc"
 	"nexus.internal/svc/journal"
 )
@@ -22,6 +24,7 @@ const Name = "mortal"
 const (
 	Serve     = "serve"     // answers until it is told to die
 	Stillborn = "stillborn" // leaves a record in the journal and dies
+	Churn     = "churn"     // makes much garbage with little memory to spare, and ends well
 )
 
 // Protocol is the language of the service.
@@ -54,9 +57,41 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return err
 		}
 		return svc.Exit(Status)
+	case Churn:
+		return churn(env)
 	default:
 		return fmt.Errorf("unknown argument %q", what)
 	}
+}
+
+// How churn uses its budget: with this share of it alive, a collector that knows
+// no limit lets garbage grow beyond it, and one that does has to work for it.
+const (
+	alive  = 0.4
+	rounds = 8 // times the budget is garbage
+	piece  = 4 << 10
+)
+
+// churn keeps memory alive and replaces it piece by piece. A process that takes a
+// page more than its budget ends there.
+func churn(env *svc.Env) error {
+	info, err := env.Process.Info()
+	if err != nil {
+		return err
+	}
+	budget := float64(info.Budget * abi.PageSize)
+	kept := make([][]byte, int(alive*budget/piece))
+	for i := range int(rounds * budget / piece) {
+		b := make([]byte, piece)
+		b[i%piece] = 1
+		kept[i%len(kept)] = b
+	}
+	for i, b := range kept {
+		if len(b) != piece || bytes.IndexByte(b, 1) < 0 {
+			return fmt.Errorf("piece %d has changed", i)
+		}
+	}
+	return nil
 }
 
 func serve(ctx context.Context, env *svc.Env) error {
