@@ -8,7 +8,8 @@
 //	RAMStart        boot header and kernel segments, archive     (the image)
 //	end of image    heap of the Go runtime                       goRAM bytes
 //	                guard page                                   in all,
-//	                stack of the boot hart (g0)                  up to Top
+//	                stack of the boot hart (g0)
+//	                crash record, never cleared at boot          up to Top
 //	Top             free, for the frame pool
 //
 // Until [Boot] has read the device tree, the console and the power-off device are
@@ -17,7 +18,7 @@
 // ends the machine with a status that is not 0: nothing hangs and nothing is
 // silent.
 //
-// The machine is single-hart so far: cpuinit and Boot run once, on the boot hart.
+// cpuinit and Boot run once, on the boot hart. The kernel starts the others itself.
 package virt
 
 import (
@@ -45,6 +46,9 @@ const (
 	stackSize = 64<<10 + abi.PageSize
 	// guardSize is the hole between heap and stack.
 	guardSize = abi.PageSize
+	// recordSize is left alone by everybody but the kernel's crash record, at the same
+	// place in each boot of an image: what is in it survives a reset.
+	recordSize = 16 << 10
 )
 
 // Machine is the board as the kernel finds it. Ranges are page aligned.
@@ -59,6 +63,7 @@ type Machine struct {
 	Heap     mem.Range     // of the Go runtime
 	Guard    mem.Range     // between heap and stack; never to be mapped
 	Stack    mem.Range     // of the boot hart
+	Record   mem.Range     // what a reset leaves alone
 	Free     []mem.Range   // RAM for the frame pool, ascending, below abi.UserBase
 	MMIO     []mem.Range   // registers that the kernel uses, ascending, disjoint
 }
@@ -90,12 +95,14 @@ func plan(d *fdt.Description, p placement) (*Machine, error) {
 	heap := RAMStart + p.header.Size
 	guard := p.heapEnd
 	stack := guard + guardSize
-	top := stack + stackSize
+	record := stack + stackSize
+	top := record + recordSize
 	m.Header = between(RAMStart, uint64(p.segments[0].Start))
 	m.Archive = between(archive, heap)
 	m.Heap = between(heap, guard)
 	m.Guard = between(guard, stack)
-	m.Stack = between(stack, top)
+	m.Stack = between(stack, record)
+	m.Record = between(record, top)
 
 	kernel := fdt.Range{Start: RAMStart, Size: top - RAMStart}
 	home := slices.IndexFunc(d.RAM, func(r fdt.Range) bool { return r.Start <= kernel.Start && kernel.End() <= r.End() })
@@ -159,7 +166,7 @@ func free(ram, used []fdt.Range) []mem.Range {
 
 // Regions returns what the kernel maps, each at its own address, in the order
 // that sv39.BuildKernel wants: its segments with their permissions, the archive
-// read-only, registers, heap, stack and free frames read-write. The guard page,
+// read-only, registers, heap, stack, crash record and free frames read-write. The guard page,
 // the firmware and the registers of other devices stay out.
 //
 // The archive is mapped into processes as well, some of it executable; the
@@ -167,7 +174,8 @@ func free(ram, used []fdt.Range) []mem.Range {
 func (m *Machine) Regions() []sv39.Region {
 	regions := slices.Clone(m.Segments)
 	regions = append(regions, sv39.Region{Range: m.Header, Perm: sv39.R}, sv39.Region{Range: m.Archive, Perm: sv39.R},
-		sv39.Region{Range: m.Heap, Perm: sv39.R | sv39.W}, sv39.Region{Range: m.Stack, Perm: sv39.R | sv39.W})
+		sv39.Region{Range: m.Heap, Perm: sv39.R | sv39.W}, sv39.Region{Range: m.Stack, Perm: sv39.R | sv39.W},
+		sv39.Region{Range: m.Record, Perm: sv39.R | sv39.W})
 	for _, r := range slices.Concat(m.MMIO, m.Free) {
 		regions = append(regions, sv39.Region{Range: r, Perm: sv39.R | sv39.W})
 	}
