@@ -31,7 +31,7 @@ func kernel() placement {
 }
 
 // top is the end of that kernel's memory.
-const top = RAMStart + 5<<20 + goRAM
+const top = RAMStart + 5<<20 + goRAM + recordSize
 
 func board() *fdt.Description {
 	return &fdt.Description{

@@ -174,3 +174,22 @@ func nexus_newHart(lo, hi uintptr) unsafe.Pointer {
 	gp.stackguard1 = gp.stackguard0
 	return unsafe.Pointer(gp)
 }
+
+// nexus_traceback writes the traceback of gp, which stopped at pc with the stack
+// pointer sp and the return address lr, into buf and returns its length. It runs on
+// the g of a hart, another one, allocates nothing and waits for no lock: gp may have
+// stopped anywhere.
+//
+//go:linkname nexus_traceback
+func nexus_traceback(pc, sp, lr uintptr, gp unsafe.Pointer, buf []byte) int {
+	me := getg()
+	me.m.printlock++ // as if print's lock were ours
+	me.m.throwing, me.m.curg = throwTypeRuntime, (*g)(gp) // frames of the runtime too
+	me.writebuf = buf[:0]
+	traceback1(pc, sp, lr, (*g)(gp), unwindTrap|unwindPrintErrors)
+	n := len(me.writebuf)
+	me.writebuf = nil
+	me.m.throwing, me.m.curg = throwTypeNone, nil
+	me.m.printlock--
+	return n
+}
