@@ -46,6 +46,7 @@ var (
 	ErrBusy       = &Error{abi.EBUSY, nil}
 	ErrNoEntry    = &Error{abi.ENOENT, nil}
 	ErrPeerSpace  = &Error{abi.EPEERNOSPACE, nil}
+	ErrSealed     = &Error{abi.ESEALED, nil}
 )
 
 // Errors of the library itself.
@@ -63,7 +64,7 @@ var errorOf = [...]*Error{
 	abi.ENOSYS: ErrNoSyscall, abi.ENOMEM: ErrNoMemory, abi.ENOSPC: ErrNoSpace, abi.EAGAIN: ErrQueueFull,
 	abi.EMSGSIZE: ErrTooLarge, abi.ETIMEDOUT: ErrTimedOut, abi.ECLOSED: ErrClosed, abi.ECANCELED: ErrCanceled,
 	abi.EEXIST: ErrExists, abi.EOVERLAP: ErrOverlap, abi.EWX: ErrWX, abi.EELF: ErrELF, abi.EBUSY: ErrBusy,
-	abi.ENOENT: ErrNoEntry, abi.EPEERNOSPACE: ErrPeerSpace,
+	abi.ENOENT: ErrNoEntry, abi.EPEERNOSPACE: ErrPeerSpace, abi.ESEALED: ErrSealed,
 }
 
 // FromErrno returns the error for a number: nil for [abi.OK].

@@ -176,6 +176,44 @@ func MapWritable[R CanWrite](v VMO[R], off, length uint64) ([]byte, error) {
 	return v.p.mapVMO(v.h, off, length, abi.RightRead|abi.RightWrite)
 }
 
+// ProtectRead takes the right to write from a mapping of v, given exactly as
+// [MapWritable] returned it.
+func ProtectRead[R CanRead](v VMO[R], mem []byte) error {
+	return v.protect(abi.RightRead, mem)
+}
+
+// ProtectWrite gives the right to write to a mapping of v, given exactly as [Map]
+// returned it.
+func ProtectWrite[R CanWrite](v VMO[R], mem []byte) error {
+	return v.protect(abi.RightRead|abi.RightWrite, mem)
+}
+
+func (c ref) protect(rights abi.Rights, mem []byte) error {
+	var r Regs
+	r.A[0], r.A[1] = uint64(c.h), uint64(rights)
+	c.p.syscallMem(abi.SysVMOProtect, &r, mem)
+	return result(r.A[0])
+}
+
+// Seal ends writing to v for everybody and for ever: what is mapped writable anywhere
+// is read-only when it returns. [Info] of any capability tells of it, so that whoever
+// is given memory knows that it will not change while he reads it.
+func Seal[R CanWrite](v VMO[R]) error {
+	var r Regs
+	r.A[0] = uint64(v.h)
+	v.p.syscall(abi.SysVMOSeal, &r)
+	return result(r.A[0])
+}
+
+// Resize changes the size of v, which this process must have created. What is mapped
+// anywhere cannot be cut off: that is [ErrBusy].
+func Resize[R CanWrite](v VMO[R], size uint64) error {
+	var r Regs
+	r.A[0], r.A[1] = uint64(v.h), size
+	v.p.syscall(abi.SysVMOResize, &r)
+	return result(r.A[0])
+}
+
 // Unmap removes a mapping, given exactly as Map returned it. No slice of it may
 // be used afterwards.
 func (p Process) Unmap(mem []byte) error { return p.unmap(mem) }

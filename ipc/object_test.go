@@ -164,7 +164,7 @@ func TestSpawnWatchKill(t *testing.T) {
 }
 
 func TestErrorsOfTheKernel(t *testing.T) {
-	for e := abi.EPERM; e <= abi.EPEERNOSPACE; e++ {
+	for e := abi.EPERM; e <= abi.ESEALED; e++ {
 		err := ipc.FromErrno(e)
 		var k *ipc.Error
 		if !errors.As(fmt.Errorf("tried: %w", err), &k) || k.Errno != e || err != ipc.FromErrno(e) {

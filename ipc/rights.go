@@ -82,6 +82,7 @@ type Info struct {
 	Rights abi.Rights
 	Badge  uint64
 	Size   uint64 // of a memory object, in bytes
+	Sealed bool   // of a memory object: nobody can write it any more
 }
 
 // Info asks the kernel what the handle names.
@@ -95,7 +96,7 @@ func (c ref) Info() (Info, error) {
 	if err := result(r.A[0]); err != nil {
 		return Info{}, err
 	}
-	return Info{abi.Kind(r.A[0]), abi.Rights(r.A[1]), r.A[2], r.A[3]}, nil
+	return Info{abi.Kind(r.A[0]), abi.Rights(r.A[1]), r.A[2], r.A[3], r.A[4] == 1}, nil
 }
 
 // derive asks the kernel for a copy with fewer rights.

@@ -45,6 +45,7 @@ const (
 	EBUSY        Errno = 18 // the object is in use in a way that excludes the call
 	ENOENT       Errno = 19 // nothing there: no call outstanding, no such child
 	EPEERNOSPACE Errno = 20 // the receiver has no free capability slot
+	ESEALED      Errno = 21 // the memory object is sealed: nobody can change it any more
 )
 
 // Limits of the ABI.
@@ -202,4 +203,5 @@ var errorTexts = [...]string{
 	EAGAIN: "queue full", EMSGSIZE: "message too long", ETIMEDOUT: "deadline passed", ECLOSED: "peer closed",
 	ECANCELED: "canceled", EEXIST: "exists", EOVERLAP: "range in use", EWX: "writable and executable",
 	EELF: "not an acceptable program", EBUSY: "busy", ENOENT: "not found", EPEERNOSPACE: "receiver's table full",
+	ESEALED: "sealed",
 }

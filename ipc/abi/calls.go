@@ -32,6 +32,9 @@ const (
 	SysFaultHandler
 	SysFaultDone
 	SysSystemInfo
+	SysVMOProtect
+	SysVMOSeal
+	SysVMOResize
 	SysCount // number of system calls
 )
 
@@ -68,12 +71,12 @@ var Calls = [...]CallDoc{
 	{SysCapCopy, "cap_copy", "a0 handle, a1 rights, a2 badge or 0", "handle", []Errno{EBADF, EPERM, EINVAL, ENOSPC}, "Derives a capability with a subset of the rights. An endpoint capability without a badge may be given one; a badge cannot be changed."},
 	{SysCapClose, "cap_close", "a0 handle", "0", []Errno{EBADF}, "Drops a capability. What was derived from it stays valid under its parent. Closing the last capability to an object ends the object; closing a receive right closes the endpoint, and ends what is queued there; requests already received can still be answered."},
 	{SysCapRevoke, "cap_revoke", "a0 handle", "number of capabilities revoked", []Errno{EBADF}, "Removes every capability derived from this one, directly or not, in every process."},
-	{SysCapInfo, "cap_info", "a0 handle", "a0 kind, a1 rights, a2 badge, a3 size of a VMO in bytes", []Errno{EBADF}, "Tells what a handle names."},
+	{SysCapInfo, "cap_info", "a0 handle", "a0 kind, a1 rights, a2 badge, a3 size of a VMO in bytes, a4 1 if nobody can write the VMO any more", []Errno{EBADF}, "Tells what a handle names."},
 	{SysVMOCreate, "vmo_create", "a0 bytes", "handle", []Errno{EINVAL, ENOMEM, ENOSPC}, "Creates a memory object of zeroed pages, charged to the caller."},
-	{SysVMOMap, "vmo_map", "a0 VMO, a1 address or 0, a2 offset, a3 length, a4 rights to map with", "address", []Errno{EBADF, EKIND, EPERM, EINVAL, EWX, EOVERLAP, ENOSPC}, "Maps part of a VMO into the caller, whose budget pays for page tables when pages are touched."},
+	{SysVMOMap, "vmo_map", "a0 VMO, a1 address or 0, a2 offset, a3 length, a4 rights to map with", "address", []Errno{EBADF, EKIND, EPERM, EINVAL, EWX, EOVERLAP, ENOSPC, ESEALED}, "Maps part of a VMO into the caller, whose budget pays for page tables. Of the pages that the object has already, those in the first 2 MiB are mapped at once as far as the budget goes, the others when they are touched. A sealed VMO is not mapped writable."},
 	{SysUnmap, "unmap", "a0 address, a1 length", "0", []Errno{EINVAL, ENOENT}, "Removes one mapping made by vmo_map."},
 	{SysVMORead, "vmo_read", "a0 VMO, a1 offset, a2 buffer, a3 length", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, EFAULT}, "Copies out of a VMO."},
-	{SysVMOWrite, "vmo_write", "a0 VMO, a1 offset, a2 buffer, a3 length", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, EFAULT}, "Copies into a VMO."},
+	{SysVMOWrite, "vmo_write", "a0 VMO, a1 offset, a2 buffer, a3 length", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, EFAULT, ESEALED}, "Copies into a VMO that is not sealed."},
 	{SysSpawn, "spawn", "a0 spawn capability, a1 *SpawnSpec", "a0 process handle, a1 pid", []Errno{EBADF, EKIND, EPERM, EFAULT, EINVAL, EELF, EWX, EEXIST, ENOMEM, ENOSPC}, "Creates a process from an ELF in a VMO. On an error nothing remains."},
 	{SysProcessKill, "process_kill", "a0 process", "0", []Errno{EBADF, EKIND, EPERM, ENOENT}, "Ends a process with ExitKilled."},
 	{SysProcessInfo, "process_info", "a0 process, or 0 for the caller", "a0 1 if it lives, a1 exit status, a2 pid, a3 frames used, a4 frame budget, a5 scause, a6 pc, a7 address of the fault that ended it", []Errno{EBADF, EKIND, EPERM}, "Tells the state of a process."},
@@ -82,6 +85,9 @@ var Calls = [...]CallDoc{
 	{SysFaultHandler, "fault_handler", "a0 address, 0 removes it, a1 flags", "0", []Errno{EINVAL}, "Sets where the process continues after an exception, with a0 scause, a1 stval, a2 pc and all other registers as they were. A second exception before fault_done ends the process. With FaultSlices in a1 the process also continues there when it has run for a time slice, with a0 scause of the timer interrupt, a1 sp, a2 pc."},
 	{SysFaultDone, "fault_done", "a0 0, or 1 after the end of a time slice, a1 pc or 0, a2 sp, a3 ra", "0; with a0 = 1 all registers as they were", []Errno{EINVAL}, "Says that the fault handler has saved what it was given. With a0 = 1 the process continues what the end of its time slice interrupted; if a1 is not 0, with that pc, sp and ra."},
 	{SysSystemInfo, "system_info", "a0 spawn capability", "a0 frames in all, a1 free, a2 unreserved, a3 live processes, a4 capabilities in use, a5 calls in use, a6 context switches, a7 replies dropped, s2 nanoseconds that the hart was idle", []Errno{EBADF, EKIND, EPERM}, "Counts what is in use in the whole system."},
+	{SysVMOProtect, "vmo_protect", "a0 VMO, a1 rights, a2 address, a3 length", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, EWX, ENOENT, ESEALED}, "Changes the rights of one mapping of this VMO made by vmo_map, to any that the capability has now. The range must be the whole mapping."},
+	{SysVMOSeal, "vmo_seal", "a0 VMO", "0", []Errno{EBADF, EKIND, EPERM}, "Ends writing to a VMO for everybody and for ever, with the right to write it: mappings in all processes become read-only before the call returns, and its size stays. Sealing it again changes nothing."},
+	{SysVMOResize, "vmo_resize", "a0 VMO, a1 bytes", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, ENOMEM, EBUSY, ESEALED}, "Changes the size of a VMO, with the right to write it; only its creator may, whose budget grows or shrinks with it. New pages are zero. A page that anybody has a mapping of is not taken away: that is EBUSY, and nothing changes."},
 }
 
 // SpawnSpec is the argument of spawn, in the caller's memory, little-endian.

@@ -41,7 +41,9 @@ type spawnRight struct{ counted }
 type consoleObj struct{ counted }
 type vmo struct {
 	counted
-	mem []byte
+	mem    []byte
+	sealed bool
+	owner  *Process
 }
 
 func (*spawnRight) kind() abi.Kind { return abi.KindSpawn }

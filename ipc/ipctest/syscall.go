@@ -284,7 +284,7 @@ func (p *Process) syscall(num uint64, r *ipc.Regs, mem []byte, out *[8]uint64) a
 			return abi.EINVAL
 		}
 		size := (r.A[0] + abi.PageSize - 1) &^ (abi.PageSize - 1)
-		return fail(p.install(&cap{obj: &vmo{mem: make([]byte, size)}, rights: abi.RightRead | abi.RightWrite | abi.RightGrant}))
+		return fail(p.install(&cap{obj: &vmo{mem: make([]byte, size), owner: p}, rights: abi.RightRead | abi.RightWrite | abi.RightGrant}))
 	case abi.SysVMORead, abi.SysVMOWrite:
 		need := abi.RightRead
 		if num == abi.SysVMOWrite {
@@ -298,6 +298,9 @@ func (p *Process) syscall(num uint64, r *ipc.Regs, mem []byte, out *[8]uint64) a
 		if len(mem) > abi.MaxMessage {
 			return abi.EINVAL
 		}
+		if v.sealed && num == abi.SysVMOWrite {
+			return abi.ESEALED
+		}
 		if r.A[1] > uint64(len(v.mem)) || uint64(len(mem)) > uint64(len(v.mem))-r.A[1] {
 			return abi.EINVAL
 		}
@@ -306,6 +309,8 @@ func (p *Process) syscall(num uint64, r *ipc.Regs, mem []byte, out *[8]uint64) a
 		} else {
 			copy(v.mem[r.A[1]:], mem)
 		}
+	case abi.SysVMOProtect, abi.SysVMOSeal, abi.SysVMOResize:
+		return p.memory(num, r, mem)
 	case abi.SysConsoleWrite:
 		if _, e := p.get(r.A[0], abi.KindConsole, abi.RightWrite); e != abi.OK {
 			return e
@@ -367,6 +372,9 @@ func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno 
 		out[0], out[1], out[2] = uint64(c.obj.kind()), uint64(c.rights), c.badge
 		if v, ok := c.obj.(*vmo); ok {
 			out[3] = uint64(len(v.mem))
+			if v.sealed {
+				out[4] = 1
+			}
 		}
 	case abi.SysProcessKill, abi.SysProcessInfo, abi.SysProcessWatch:
 		q := p
@@ -450,6 +458,9 @@ func (p *Process) Map(h abi.Handle, off, length uint64, rights abi.Rights) ([]by
 	v := c.obj.(*vmo)
 	if off > uint64(len(v.mem)) || length > uint64(len(v.mem))-off || length == 0 {
 		return nil, abi.EINVAL
+	}
+	if v.sealed && rights&abi.RightWrite != 0 {
+		return nil, abi.ESEALED
 	}
 	return v.mem[off : off+length : off+length], abi.OK
 }

@@ -347,9 +347,13 @@ func (k *Kernel) sysCapInfo(p *Process) abi.Errno {
 		return abi.EBADF
 	}
 	n := &k.caps[i]
-	x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3] = uint64(n.kind), uint64(n.rights), n.badge, 0
+	x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3], x[hart.A4] = uint64(n.kind), uint64(n.rights), n.badge, 0, 0
 	if n.kind == abi.KindVMO {
-		x[hart.A3] = k.vmos[n.obj].size
+		v := &k.vmos[n.obj]
+		x[hart.A3] = v.size
+		if v.sealed || v.immutable() {
+			x[hart.A4] = 1
+		}
 	}
 	return abi.OK
 }

@@ -15,6 +15,15 @@ func (c *checker) vmoTable() {
 		}
 		used++
 		c.want(v.refs == c.refs.vmos[i] && v.maps == c.refs.maps[i], "vmo %d: %d references and %d maps, counted %d and %d", i, v.refs, v.maps, c.refs.vmos[i], c.refs.maps[i])
+		n, prev := uint32(0), uint32(0)
+		for ref := v.first; ref != 0 && n <= v.maps; n++ {
+			p, r := c.regionAt(ref)
+			c.want(p.state == procLive && int(ref%regionsPerProcess) < p.numRegions && r.vmo == uint32(i) && r.prev == prev, "vmo %d: broken list of mappings at %d", i, ref)
+			c.want(r.kind != regionShare || !v.sealed || r.perm&sv39.Perm(sv39.W) == 0, "vmo %d is sealed and proc %d can write it at %#x", i, p.id, r.start)
+			c.want(!r.user || r.off+r.end-r.start <= v.size, "vmo %d of %#x bytes is mapped up to %#x by proc %d", i, v.size, r.off+r.end-r.start, p.id)
+			prev, ref = ref, r.next
+		}
+		c.want(n == v.maps, "vmo %d: %d mappings on its list, count says %d", i, n, v.maps)
 		if v.immutable() {
 			continue
 		}
@@ -23,14 +32,17 @@ func (c *checker) vmoTable() {
 			c.owned.vmos[v.owner]++
 		}
 		frames := 1
-		for _, table := range mem.Words(v.index) {
+		for t, table := range mem.Words(v.index) {
 			if table == 0 {
 				continue
 			}
 			frames++
-			for _, pa := range mem.Words(mem.PA(table)) {
+			for j, pa := range mem.Words(mem.PA(table)) {
 				if pa != 0 {
 					frames++
+					if at := uint64(t*pagesPerTable+j) * abi.PageSize; at >= v.size {
+						c.want(false, "vmo %d of %#x bytes has a page at %#x", i, v.size, at)
+					}
 				}
 			}
 		}

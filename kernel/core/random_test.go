@@ -236,6 +236,18 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 				a[0], a[1] = r.start, r.end-r.start
 			}
 		}
+	case abi.SysVMOProtect:
+		*a = [7]uint64{w.handle(q, abi.KindVMO), w.pick(1<<4, 3<<4, w.rightsArg()), w.maybe(abi.MapBase + uint64(w.upTo(8))*abi.PageSize), w.pick(1, 2, 4) * abi.PageSize}
+		if r := q.regions[w.upTo(max(1, q.numRegions))]; r.user {
+			a[2], a[3] = r.start, r.end-r.start
+		}
+	case abi.SysVMOSeal:
+		a[0] = w.handle(q, abi.KindVMO)
+		if w.upTo(2) != 0 {
+			num = abi.SysCapInfo
+		}
+	case abi.SysVMOResize:
+		a[0], a[1] = w.handle(q, abi.KindVMO), w.maybe(uint64(w.upTo(6*abi.PageSize)))
 	case abi.SysVMORead, abi.SysVMOWrite:
 		*a = [7]uint64{w.handle(q, abi.KindVMO), w.maybe(uint64(w.upTo(2 * abi.PageSize))), w.address(), length}
 	case abi.SysSpawn:

@@ -22,6 +22,7 @@ type region struct {
 	kind       uint8
 	user       bool   // made by VMO_MAP, so UNMAP may remove it
 	vmo        uint32 // 0 for regionZero; counted in its maps
+	next, prev uint32 // of the same object, by regionRef
 	off        uint64 // offset of start in the VMO
 	fileEnd    uint64 // from this address on, regionCopy shows zeroes
 }
@@ -34,10 +35,11 @@ func (k *Kernel) addRegion(p *Process, r *region) abi.Errno {
 	if p.overlapping(r.start, r.end) != nil {
 		return abi.EOVERLAP
 	}
+	p.regions[p.numRegions] = *r
 	if r.vmo != 0 {
 		k.vmos[r.vmo].maps++
+		k.linkRegion(regionRef(p, p.numRegions))
 	}
-	p.regions[p.numRegions] = *r
 	p.hotRegion = uint32(p.numRegions)
 	p.numRegions++
 	return abi.OK
@@ -45,6 +47,7 @@ func (k *Kernel) addRegion(p *Process, r *region) abi.Errno {
 
 func (k *Kernel) dropRegion(r *region) {
 	if r.vmo != 0 {
+		k.unlinkRegion(r)
 		k.vmos[r.vmo].maps--
 		k.maybeFreeVMO(r.vmo)
 	}
@@ -125,11 +128,8 @@ func touched(errno abi.Errno) int {
 func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
 	x := &p.Frame.X
 	va, off, length, rights := x[hart.A1], x[hart.A2], x[hart.A3], abi.Rights(x[hart.A4])
-	if x[hart.A4] > uint64(abi.AllRights) || rights&abi.RightRead == 0 || rights&^(abi.RightRead|abi.RightWrite|abi.RightExec) != 0 {
-		return abi.EINVAL
-	}
-	if rights&abi.RightWrite != 0 && rights&abi.RightExec != 0 {
-		return abi.EWX
+	if errno := checkMapRights(x[hart.A4]); errno != abi.OK {
+		return errno
 	}
 	n, errno := k.need(p, x[hart.A0], abi.KindVMO, rights)
 	if errno != abi.OK {
@@ -138,6 +138,9 @@ func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
 	v := &k.vmos[n.obj]
 	if (va|off|length)%abi.PageSize != 0 || length == 0 || off > v.size || length > v.size-off {
 		return abi.EINVAL
+	}
+	if v.sealed && rights&abi.RightWrite != 0 {
+		return abi.ESEALED
 	}
 	if va == 0 {
 		if va = p.freeRange(length); va == 0 {
@@ -150,6 +153,7 @@ func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
 	if errno := k.addRegion(p, &r); errno != abi.OK {
 		return errno
 	}
+	k.mapPresent(p, &r)
 	x[hart.A0] = va
 	return abi.OK
 }
@@ -192,10 +196,6 @@ func (p *Process) overlapping(start, end uint64) *region {
 	return nil
 }
 
-// fencePagesMax is how many pages are fenced one by one rather than with the whole
-// space.
-const fencePagesMax = 8
-
 func (k *Kernel) sysUnmap(p *Process) abi.Errno {
 	x := &p.Frame.X
 	va, length := x[hart.A0], x[hart.A1]
@@ -208,16 +208,12 @@ func (k *Kernel) sysUnmap(p *Process) abi.Errno {
 			continue
 		}
 		p.space.Unmap(k.pool, va, int(length/abi.PageSize))
-		if length <= fencePagesMax*abi.PageSize {
-			for at := va; at < va+length; at += abi.PageSize {
-				k.fencePage(at, p.asid, p.harts)
-			}
-		} else {
-			k.fenceSpace(p.asid)
-		}
+		k.fenceRange(p, va, length)
 		k.dropRegion(r)
 		p.numRegions--
-		p.regions[i] = p.regions[p.numRegions]
+		if i != p.numRegions {
+			k.moveRegion(p, p.numRegions, i)
+		}
 		p.hotRegion = 0 // always in use: regions of the program are never unmapped
 		x[hart.A0] = 0
 		return abi.OK

@@ -29,6 +29,7 @@ type sim struct {
 	tlb     map[tlbKey]sv39.PTE
 	root    proc
 	names   int // services spawned so far
+	traps   int // by system call or exception
 	seen    map[docKey]bool
 }
 
@@ -153,6 +154,7 @@ func (q proc) trap(num uint64, r *regs) {
 	copy(x[hart.A0:], r.A[:])
 	x[hart.A7], x[hart.S10] = num, r.S10
 	copy(x[hart.S2:], r.Data[:])
+	q.s.traps++
 	q.Frame.Cause, q.Frame.Full = hart.CauseEcallU, 0
 	q.s.Trap(q.Process)
 	if q.alive() && q.thread != threadWaiting {
@@ -182,7 +184,7 @@ func (s *sim) refused(num uint64, errno abi.Errno) {
 }
 
 func refusal(a0 uint64) abi.Errno {
-	if v := int64(a0); v < 0 && v >= -int64(abi.EPEERNOSPACE) {
+	if v := int64(a0); v < 0 && v >= -int64(abi.ESEALED) {
 		return abi.Errno(-v)
 	}
 	return abi.OK
@@ -358,6 +360,7 @@ func (q proc) access(va uint64, need sv39.Perm) bool {
 // fault makes q trap with an exception.
 func (q proc) fault(cause, tval uint64) {
 	q.schedule()
+	q.s.traps++
 	q.Frame.Cause, q.Frame.Tval, q.Frame.Full = cause, tval, 1
 	q.s.Trap(q.Process)
 }

@@ -59,6 +59,15 @@ func newTestbed(s *sim) *testbed {
 	return b
 }
 
+// mapped maps the memory object of b for writing.
+func (b *testbed) mapped() uint64 { return b.must(abi.SysVMOMap, b.vmo, 0, 0, 8192, rw) }
+
+// sealed seals it.
+func (b *testbed) sealed() uint64 {
+	b.must(abi.SysVMOSeal, b.vmo)
+	return b.vmo
+}
+
 // spawnArgs writes a spawn specification that edit has changed into the memory of
 // b and returns the arguments of the call.
 func (b *testbed) spawnArgs(edit func(sp *abi.SpawnSpec)) []uint64 {
@@ -279,6 +288,52 @@ var refusals = []struct {
 	{"bogus", abi.SysSystemInfo, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
 	{"console", abi.SysSystemInfo, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.console} }},
 	{"no right", abi.SysSystemInfo, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareSpawn} }},
+
+	{"sealed", abi.SysVMOMap, abi.ESEALED, func(b *testbed) []uint64 { return []uint64{b.sealed(), 0, 0, 4096, rw} }},
+	{"sealed", abi.SysVMOWrite, abi.ESEALED, func(b *testbed) []uint64 { return []uint64{b.sealed(), 0, msgVA, 1} }},
+	{"bogus", abi.SysVMOProtect, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, ro, b.mapped(), 8192} }},
+	{"endpoint", abi.SysVMOProtect, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send, ro, b.mapped(), 8192} }},
+	{"read-only", abi.SysVMOProtect, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.vmoRO, rw, b.mapped(), 8192} }},
+	{"not executable", abi.SysVMOProtect, abi.EPERM, func(b *testbed) []uint64 {
+		return []uint64{b.vmo, uint64(abi.RightRead | abi.RightExec), b.mapped(), 8192}
+	}},
+	{"no access", abi.SysVMOProtect, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0, b.mapped(), 8192} }},
+	{"other rights", abi.SysVMOProtect, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, ro | 1<<40, b.mapped(), 8192} }},
+	{"unaligned address", abi.SysVMOProtect, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, ro, b.mapped() + 1, 8192} }},
+	{"unaligned length", abi.SysVMOProtect, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, ro, b.mapped(), 8191} }},
+	{"writable and executable", abi.SysVMOProtect, abi.EWX, func(b *testbed) []uint64 {
+		return []uint64{b.vmo, rw | uint64(abi.RightExec), b.mapped(), 8192}
+	}},
+	{"part of a mapping", abi.SysVMOProtect, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{b.vmo, ro, b.mapped(), 4096} }},
+	{"nothing there", abi.SysVMOProtect, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{b.vmo, ro, abi.MapBase, 4096} }},
+	{"another object's mapping", abi.SysVMOProtect, abi.ENOENT, func(b *testbed) []uint64 {
+		return []uint64{b.must(abi.SysVMOCreate, 8192), ro, b.mapped(), 8192}
+	}},
+	{"the heap", abi.SysVMOProtect, abi.ENOENT, func(b *testbed) []uint64 {
+		return []uint64{b.vmo, ro, abi.HeapBase, childBudget*4096 + heapSlack}
+	}},
+	{"sealed", abi.SysVMOProtect, abi.ESEALED, func(b *testbed) []uint64 {
+		at := b.mapped()
+		return []uint64{b.sealed(), rw, at, 8192}
+	}},
+	{"bogus", abi.SysVMOSeal, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
+	{"endpoint", abi.SysVMOSeal, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send} }},
+	{"read-only", abi.SysVMOSeal, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.vmoRO} }},
+	{"boot image", abi.SysVMOSeal, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.program} }},
+	{"bogus", abi.SysVMOResize, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, 4096} }},
+	{"endpoint", abi.SysVMOResize, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send, 4096} }},
+	{"read-only", abi.SysVMOResize, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.vmoRO, 4096} }},
+	{"boot image", abi.SysVMOResize, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.program, 4096} }},
+	{"another's object", abi.SysVMOResize, abi.EPERM, func(b *testbed) []uint64 {
+		root := b.s.root
+		return []uint64{b.s.give(root, root.must(abi.SysVMOCreate, 8192), abi.RightRead|abi.RightWrite, 0, b.proc), 4096}
+	}},
+	{"empty", abi.SysVMOResize, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, 0} }},
+	{"too large", abi.SysVMOResize, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, maxVMOBytes + 1} }},
+	{"wraps", abi.SysVMOResize, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.vmo, ^uint64(0)} }},
+	{"over the budget", abi.SysVMOResize, abi.ENOMEM, func(b *testbed) []uint64 { return []uint64{b.vmo, childBudget * 4096} }},
+	{"mapped", abi.SysVMOResize, abi.EBUSY, func(b *testbed) []uint64 { b.mapped(); return []uint64{b.vmo, 4096} }},
+	{"sealed", abi.SysVMOResize, abi.ESEALED, func(b *testbed) []uint64 { return []uint64{b.sealed(), 3 * 4096} }},
 
 	{"bogus", abi.SysSpawn, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, specVA} }},
 	{"console", abi.SysSpawn, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.console, specVA} }},

@@ -226,6 +226,12 @@ func (k *Kernel) syscall(p *Process) abi.Errno {
 		return k.sysFaultDone(p)
 	case abi.SysSystemInfo:
 		return k.sysSystemInfo(p)
+	case abi.SysVMOProtect:
+		return k.sysVMOProtect(p)
+	case abi.SysVMOSeal:
+		return k.sysVMOSeal(p)
+	case abi.SysVMOResize:
+		return k.sysVMOResize(p)
 	default:
 		return abi.ENOSYS
 	}

@@ -14,6 +14,8 @@ import (
 type vmo struct {
 	refs    uint32 // capabilities
 	maps    uint32 // regions
+	first   uint32 // of the regions, by regionRef
+	sealed  bool   // never written again, nor resized
 	next    uint32 // free list
 	owner   uint32 // creator's table entry
 	pid     uint64 // creator's pid; 0 in the boot image
@@ -97,7 +99,7 @@ func (k *Kernel) sysVMOCreate(p *Process) abi.Errno {
 		return abi.ENOMEM
 	}
 	k.freeVMOs = v.next
-	v.refs, v.maps, v.next, v.base = 0, 0, 0, 0
+	v.refs, v.maps, v.first, v.next, v.base, v.sealed = 0, 0, 0, 0, 0, false
 	v.owner, v.pid, v.size = p.id, p.pid, size
 	v.index, _ = k.zeroFrame(&v.account)
 	p.numVMOs++
@@ -200,6 +202,9 @@ func (k *Kernel) sysVMOWrite(p *Process) abi.Errno {
 	v, errno := k.vmoAccess(p, abi.RightWrite)
 	if errno != abi.OK {
 		return errno
+	}
+	if v.sealed {
+		return abi.ESEALED
 	}
 	buf := k.scratch[:x[hart.A3]]
 	if !p.space.CopyIn(buf, x[hart.A2]) {

@@ -1,0 +1,48 @@
+//go:build !tamago
+
+package ipctest
+
+import (
+	"nexus.internal/ipc"
+	"nexus.internal/ipc/abi"
+)
+
+// memory has the calls that change memory objects. Mappings here are the memory
+// itself: what they allow is checked when it is asked for, and enforced by nobody.
+func (p *Process) memory(num uint64, r *ipc.Regs, mem []byte) abi.Errno {
+	need := abi.RightWrite
+	if num == abi.SysVMOProtect {
+		need = abi.Rights(r.A[1])
+		if need&abi.RightRead == 0 || len(mem)%abi.PageSize != 0 {
+			return abi.EINVAL
+		}
+	}
+	c, e := p.get(r.A[0], abi.KindVMO, need)
+	if e != abi.OK {
+		return e
+	}
+	v := c.obj.(*vmo)
+	if num == abi.SysVMOSeal {
+		v.sealed = true
+		return abi.OK
+	}
+	if num == abi.SysVMOProtect {
+		if v.sealed && need&abi.RightWrite != 0 {
+			return abi.ESEALED
+		}
+		return abi.OK
+	}
+	switch size := (r.A[1] + abi.PageSize - 1) &^ (abi.PageSize - 1); {
+	case v.owner != p:
+		return abi.EPERM
+	case size == 0 || size < r.A[1]:
+		return abi.EINVAL
+	case v.sealed:
+		return abi.ESEALED
+	default:
+		b := make([]byte, size)
+		copy(b, v.mem)
+		v.mem = b
+	}
+	return abi.OK
+}

@@ -1,0 +1,236 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/mem"
+	"nexus.internal/kernel/sv39"
+)
+
+// All regions that show one memory object are on a list that begins in the object,
+// so that a change of the object reaches every mapping of it. The list needs no
+// memory of its own and is bounded by the table of regions of all processes.
+
+// regionRef names region i of p in the list of its object. It is never 0, because
+// no process is entry 0 of its table.
+func regionRef(p *Process, i int) uint32 { return p.id*regionsPerProcess + uint32(i) }
+
+func (k *Kernel) regionAt(ref uint32) (*Process, *region) {
+	p := &k.procs[ref/regionsPerProcess]
+	return p, &p.regions[ref%regionsPerProcess]
+}
+
+// linkRegion puts a region first into the list of its object.
+func (k *Kernel) linkRegion(ref uint32) {
+	_, r := k.regionAt(ref)
+	first := &k.vmos[r.vmo].first
+	r.next, r.prev = *first, 0
+	if *first != 0 {
+		_, second := k.regionAt(*first)
+		second.prev = ref
+	}
+	*first = ref
+}
+
+func (k *Kernel) unlinkRegion(r *region) {
+	if r.prev != 0 {
+		_, before := k.regionAt(r.prev)
+		before.next = r.next
+	} else {
+		k.vmos[r.vmo].first = r.next
+	}
+	if r.next != 0 {
+		_, after := k.regionAt(r.next)
+		after.prev = r.prev
+	}
+}
+
+// moveRegion moves a region of p to another place in its table.
+func (k *Kernel) moveRegion(p *Process, from, to int) {
+	if p.regions[from].vmo == 0 {
+		p.regions[to] = p.regions[from]
+		return
+	}
+	k.unlinkRegion(&p.regions[from])
+	p.regions[to] = p.regions[from]
+	k.linkRegion(regionRef(p, to))
+}
+
+// fencePagesMax is how many pages are fenced one by one rather than with the whole
+// space.
+const fencePagesMax = 8
+
+// fenceRange makes every hart that may have cached translations of a range of p
+// forget them.
+func (k *Kernel) fenceRange(p *Process, va, length uint64) {
+	if length > fencePagesMax*abi.PageSize {
+		k.fenceSpace(p.asid)
+		return
+	}
+	for at := va; at < va+length; at += abi.PageSize {
+		k.fencePage(at, p.asid, p.harts)
+	}
+}
+
+// eagerPages is how many pages vmo_map maps at once: as many as one leaf table can
+// hold, so that the call has a bound, and more than fit in most objects.
+const eagerPages = pagesPerTable
+
+// mapPresent maps the pages of a new mapping of p that its object has already. A
+// page fault costs as much as mapping a hundred of them here. It stops where the
+// budget of p has no page table left: the rest appears, or ends p, when touched.
+// Pages of the boot image are left to be touched, for most of them never are.
+func (k *Kernel) mapPresent(p *Process, r *region) {
+	v := &k.vmos[r.vmo]
+	if v.immutable() {
+		return
+	}
+	n := r.off / abi.PageSize
+	end := n + min((r.end-r.start)/abi.PageSize, eagerPages)
+	index := mem.Words(v.index)
+	for va := r.start; n < end; {
+		run := min(pagesPerTable-n%pagesPerTable, end-n)
+		if table := index[n/pagesPerTable]; table != 0 {
+			frames := mem.Words(mem.PA(table))[n%pagesPerTable:][:run]
+			if p.space.MapRun(k.pool, va, frames, r.perm) != abi.OK {
+				return
+			}
+		}
+		n += run
+		va += run * abi.PageSize
+	}
+}
+
+// checkMapRights refuses rights that no mapping can have.
+func checkMapRights(x uint64) abi.Errno {
+	rights := abi.Rights(x)
+	if x > uint64(abi.AllRights) || rights&abi.RightRead == 0 || rights&^(abi.RightRead|abi.RightWrite|abi.RightExec) != 0 {
+		return abi.EINVAL
+	}
+	if rights&abi.RightWrite != 0 && rights&abi.RightExec != 0 {
+		return abi.EWX
+	}
+	return abi.OK
+}
+
+// setPerm changes what a region of p allows, in the region, in the page table and
+// in what harts have cached.
+func (k *Kernel) setPerm(p *Process, r *region, perm sv39.Perm) {
+	r.perm = perm
+	p.space.Protect(r.start, int((r.end-r.start)/abi.PageSize), perm)
+	k.fenceRange(p, r.start, r.end-r.start)
+}
+
+func (k *Kernel) sysVMOProtect(p *Process) abi.Errno {
+	x := &p.Frame.X
+	va, length, rights := x[hart.A2], x[hart.A3], abi.Rights(x[hart.A1])
+	if errno := checkMapRights(x[hart.A1]); errno != abi.OK {
+		return errno
+	}
+	// The right is asked of the capability, not of the mapping: one that was revoked
+	// since gives nobody back what he gave up.
+	n, errno := k.need(p, x[hart.A0], abi.KindVMO, rights)
+	if errno != abi.OK {
+		return errno
+	}
+	if (va|length)%abi.PageSize != 0 {
+		return abi.EINVAL
+	}
+	for i := range p.regions[:p.numRegions] {
+		r := &p.regions[i]
+		if r.start != va || r.end-r.start != length || !r.user || r.vmo != n.obj {
+			continue
+		}
+		if rights&abi.RightWrite != 0 && k.vmos[n.obj].sealed {
+			return abi.ESEALED
+		}
+		k.setPerm(p, r, permOf(rights))
+		x[hart.A0] = 0
+		return abi.OK
+	}
+	return abi.ENOENT
+}
+
+// sysVMOSeal ends writing. The kernel itself writes the memory of processes through
+// their page tables, so what these allow is all that has to change.
+func (k *Kernel) sysVMOSeal(p *Process) abi.Errno {
+	x := &p.Frame.X
+	n, errno := k.need(p, x[hart.A0], abi.KindVMO, abi.RightWrite)
+	if errno != abi.OK {
+		return errno
+	}
+	v := &k.vmos[n.obj]
+	v.sealed = true
+	for ref := v.first; ref != 0; {
+		q, r := k.regionAt(ref)
+		if w := sv39.Perm(sv39.W); r.kind == regionShare && r.perm&w != 0 {
+			k.setPerm(q, r, r.perm&^w)
+		}
+		ref = r.next
+	}
+	x[hart.A0] = 0
+	return abi.OK
+}
+
+func (k *Kernel) sysVMOResize(p *Process) abi.Errno {
+	x := &p.Frame.X
+	n, errno := k.need(p, x[hart.A0], abi.KindVMO, abi.RightWrite)
+	if errno != abi.OK {
+		return errno
+	}
+	v, bytes := &k.vmos[n.obj], x[hart.A1]
+	if v.pid != p.pid {
+		return abi.EPERM // its budget is another's
+	}
+	if bytes == 0 || bytes > maxVMOBytes {
+		return abi.EINVAL
+	}
+	if v.sealed {
+		return abi.ESEALED
+	}
+	size := pageUp(bytes)
+	had, wants := vmoFrames(v.size), vmoFrames(size)
+	if size < v.size {
+		for ref := v.first; ref != 0; {
+			_, r := k.regionAt(ref)
+			if r.off+(r.end-r.start) > size {
+				return abi.EBUSY
+			}
+			ref = r.next
+		}
+		k.trim(v, size/abi.PageSize)
+		k.pool.Move(&v.account, &p.acct, had-wants)
+	} else if !k.pool.Move(&p.acct, &v.account, wants-had) {
+		return abi.ENOMEM
+	}
+	v.size = size
+	x[hart.A0] = 0
+	return abi.OK
+}
+
+// trim returns the frames of v from page n on, none of which is mapped, and those
+// of the tables that hold no others.
+func (k *Kernel) trim(v *vmo, n uint64) {
+	index := mem.Words(v.index)
+	last := (v.size/abi.PageSize + pagesPerTable - 1) / pagesPerTable
+	for t := n / pagesPerTable; t < last; t++ {
+		if index[t] == 0 {
+			continue
+		}
+		table := mem.Words(mem.PA(index[t]))
+		first := uint64(0)
+		if t == n/pagesPerTable {
+			first = n % pagesPerTable
+		}
+		for i := first; i < pagesPerTable; i++ {
+			if table[i] != 0 {
+				k.pool.Give(&v.account, mem.PA(table[i]))
+				table[i] = 0
+			}
+		}
+		if first == 0 {
+			k.pool.Give(&v.account, mem.PA(index[t]))
+			index[t] = 0
+		}
+	}
+}
