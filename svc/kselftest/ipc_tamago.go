@@ -156,43 +156,38 @@ func clientQuota(t *tester) {
 	closeAll(ep)
 }
 
-// attempts is how often a proof about the order in which processes run is tried: a
-// process that loses the hart in the wrong moment, because the machine below was
-// busy, comes later without anything being wrong.
-const attempts = 8
-
 var orders3 = [][3]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {2, 0, 1}}
 
-// recvFIFO: processes that wait to receive go on in the order in which their
-// messages came.
+// recvFIFO: accepts that wait are served in the order in which their messages came,
+// and notifications in the order in which they were set.
 func recvFIFO(t *tester) {
-	var ps [3]*process
-	var there, here [3]uint64
-	for i := range ps {
-		ps[i] = t.puppet()
-		there[i], here[i] = ps[i].endpoint(4, 64)
+	own := caller(self)
+	var eps, notes [3]uint64
+	for i := range eps {
+		eps[i] = own.sys(abi.SysEndpointCreate, 4, 64)
+		notes[i] = own.sys(abi.SysNotificationCreate, 40+uint64(i))
 	}
 	for _, order := range orders3 {
-		inOrder := false
-		for try := 0; try < attempts && !inOrder; try++ {
-			for i, p := range ps {
-				p.start(0, abi.SysWait, ipc.Regs{A: [8]uint64{2: there[i]}, S10: 5})
-			}
-			t.settle()
-			t.asked = nil
-			for _, i := range order {
-				errno := send(here[i], uint64(i))
-				check(errno == abi.OK, "send: %v", errno)
-			}
-			for i, p := range ps {
-				r := p.finish()
-				check(r.A[0] == abi.EventRequest && r.Data[0] == uint64(i), "process %d got event %d with %d", i, r.A[0], r.Data[0])
-			}
-			inOrder = t.asked[0] == ps[order[0]] && t.asked[1] == ps[order[1]] && t.asked[2] == ps[order[2]]
+		for i, ep := range eps {
+			t.arm(ep, 50+uint64(i), 0)
 		}
-		check(inOrder, "processes that got messages in the order %v went on as %s, %s, %s", order, t.asked[0].name, t.asked[1].name, t.asked[2].name)
+		for _, i := range order { // this process does not wait in between, so they queue
+			check(send(eps[i], uint64(i)) == abi.OK, "a message to oneself is refused")
+		}
+		for _, i := range order {
+			r := t.expect(abi.EventRequest)
+			check(r.A[1] == 50+uint64(i) && r.Data[0] == uint64(i), "messages in the order %v: one for %d comes with cookie %d", order, r.Data[0], r.A[1])
+		}
+		for _, i := range order {
+			own.sys(abi.SysNotify, notes[i], 1<<i)
+		}
+		for _, i := range order {
+			r := t.expect(abi.EventNotify)
+			check(r.A[1] == 40+uint64(i) && r.A[2] == 1<<i, "notifications in the order %v: key %d with bits %#x", order, r.A[1], r.A[2])
+		}
 	}
-	closeAll(here[:]...)
+	closeAll(eps[:]...)
+	closeAll(notes[:]...)
 }
 
 // awaitCalls waits until n calls more than base are outstanding.

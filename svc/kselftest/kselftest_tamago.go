@@ -172,7 +172,7 @@ func hand(name string, frames uint64, args []string) error {
 
 // counts is what is in use in the system.
 type counts struct {
-	frames     uint64 // free ones, and those that this process and puppets have touched
+	frames     uint64 // free ones, and those that this process and its children have touched
 	unreserved uint64
 	processes  uint64
 	caps       uint64
@@ -180,19 +180,24 @@ type counts struct {
 	budget     uint64 // of this process
 }
 
+// counts returns what is in use. It is several system calls, and children run beside
+// them: it is true when it comes out the same twice.
 func (t *tester) counts() counts {
-	// A page that this process touches for the first time in between counts twice.
-	me, info := self4(abi.SysProcessInfo, 0), self4(abi.SysSystemInfo, spawnCap)
-	for again := self4(abi.SysProcessInfo, 0); again != me; again = self4(abi.SysProcessInfo, 0) {
-		me, info = again, self4(abi.SysSystemInfo, spawnCap)
+	c, again := t.sample(), t.sample()
+	for end := now() + int64(patience); c != again; c, again = again, t.sample() {
+		check(now() < end, "the counts of the system do not come to rest: %+v, then %+v", c, again)
+		caller(self).sys(abi.SysYield)
 	}
+	return c
+}
+
+func (t *tester) sample() counts {
+	info, me := self4(abi.SysSystemInfo, spawnCap), self4(abi.SysProcessInfo, 0)
 	c := counts{frames: info[1] + me[3], unreserved: info[2], processes: info[3], caps: info[4], calls: info[5], budget: me[4]}
-	for _, p := range t.puppets {
-		if !p.gone {
-			c.frames += p.state()[3]
-			if p.idle {
-				c.calls--
-			}
+	for _, p := range t.children {
+		c.frames += p.state()[3]
+		if p.idle {
+			c.calls--
 		}
 	}
 	return c

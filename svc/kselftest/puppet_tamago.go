@@ -43,7 +43,7 @@ const (
 	opFault                 // index of the instruction, address
 	opArgs                  // arguments, environment and boot data into out: their length
 	opSpin                  // nanoseconds: counts for that long
-	opHoldFP                // pattern, address of the other's count, turns, nanoseconds: result in held
+	opHoldFP                // pattern, address of the other's count, turns, nanoseconds at least and at most: result in held
 	opCallAll               // endpoint, first cookie: calls until one is refused; count, Errno
 	opFillOut               // length, seed: fills out with a pattern
 	opCheckIn               // length, seed: 1 if in holds the pattern
@@ -144,9 +144,8 @@ func (s *shared) do() {
 		}
 	case opHoldFP:
 		want, got := fpPattern(a[0]), new([33]uint64)
-		end := ticks() + a[3]/startPage().TickNS
-		s.stop = 0
-		s.held = 1 + holdFP(want, got, &s.count, word(a[1]), a[2], end)
+		until, end := ticks()+a[3]/startPage().TickNS, ticks()+a[4]/startPage().TickNS
+		s.held = 1 + holdFP(want, got, &s.count, word(a[1]), a[2], until, end)
 		for s.stop == 0 && ticks() < end { // the other may still need to see this one run
 			s.count++
 		}

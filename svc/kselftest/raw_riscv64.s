@@ -170,18 +170,20 @@ TEXT ·faultAddresses(SB),NOSPLIT,$0-8
 	MOV	X6, 40(X5)
 	RET
 
-// func holdFP(want, got *[33]uint64, mine, other *uint64, turns, end uint64) uint64
+// func holdFP(want, got *[33]uint64, mine, other *uint64, turns, until, end uint64) uint64
 //
 // Loads f0 to f31 and fcsr from want, then counts in mine and watches the count of
-// another process, without a system call, until that has moved on turns times, and
-// after each time compares the registers. Returns 0 if they held, 1 + the number of
-// the first that did not, or 100 if the time CSR came to end before.
-TEXT ·holdFP(SB),NOSPLIT,$0-56
+// another process, without a system call, until that has moved on turns times and
+// the time CSR is at until, and after each time compares the registers. Returns 0 if
+// they held, 1 + the number of the first that did not, or 100 if the time CSR came to
+// end before.
+TEXT ·holdFP(SB),NOSPLIT,$0-64
 	MOV	want+0(FP), X10
 	MOV	mine+16(FP), X12
 	MOV	other+24(FP), X13
 	MOV	turns+32(FP), X14
-	MOV	end+40(FP), X15
+	MOV	end+48(FP), X15
+	MOV	until+40(FP), X9
 	MOVD	0(X10), F0
 	MOVD	8(X10), F1
 	MOVD	16(X10), F2
@@ -272,11 +274,15 @@ compare:
 	ADD	$8, X11
 	MOV	$33, X5
 	BNE	X7, X5, compare
+	BEQ	X14, X0, enough
 	ADD	$-1, X14
 	BNE	X14, X0, watch
+enough:
+	RDTIME	X5
+	BLTU	X5, X9, watch
 	MOV	X0, X7
 differs:
-	MOV	X7, ret+48(FP)
+	MOV	X7, ret+56(FP)
 	WORD	$0x00301073		// fscsr x0: rounding as Go has it
 	RET
 late:

@@ -23,7 +23,7 @@ func fault(at, addr uint64)
 func faultAddresses(a *[6]uint64)
 
 //go:noescape
-func holdFP(want, got *[33]uint64, mine, other *uint64, turns, end uint64) uint64
+func holdFP(want, got *[33]uint64, mine, other *uint64, turns, until, end uint64) uint64
 
 // pointer makes a pointer of an address that the compiler knows nothing about.
 func pointer(addr uint64) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }

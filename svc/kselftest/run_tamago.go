@@ -2,7 +2,11 @@
 
 package kselftest
 
-import "nexus.internal/ipc/abi"
+import (
+	"slices"
+
+	"nexus.internal/ipc/abi"
+)
 
 // Indices of the ways to fault.
 const (
@@ -71,64 +75,71 @@ func faultRecord(t *tester) {
 	check(by.do(opLoad, addressOf(&original))[0] == original, "another process does not answer right")
 }
 
-// preemption: processes that never make a system call share the hart, and one that
-// waits gets it when its time has come.
+// crowd is more processes than there are harts, so that some must make way.
+const crowd = 9
+
+// preemption: processes that never make a system call share the harts, and one that
+// waits gets a hart when its time has come.
 func preemption(t *tester) {
-	const spin, rounds, want = 800, 12, 3 // ms, samples, samples in which both moved
-	a, b := t.puppet(), t.puppet()
-	t.settle()
-	a.order(opSpin, spin*uint64(ms))
-	b.order(opSpin, spin*uint64(ms))
-	both := 0
-	var last [2]uint64
-	for range rounds {
-		r := t.wait(0, 0, 0, now()+6*ms)
-		check(r.A[0] == abi.EventNone, "event %d", r.A[0])
-		if a.idle || b.idle {
-			break
-		}
-		is := [2]uint64{a.page.count, b.page.count}
-		if is[0] != last[0] && is[1] != last[1] {
-			both++
-		}
-		last = is
+	const spin, rounds, want = 1500, 12, 3 // ms, samples, samples in which all moved
+	var ps [crowd]*process
+	for i := range ps {
+		ps[i] = t.puppet()
 	}
-	check(both >= want, "beside each other two processes that never wait moved in %d of %d samples", both, rounds)
-	check(!a.idle && !b.idle, "a process had the hart until it was done")
+	for _, p := range ps {
+		p.order(opSpin, spin*uint64(ms))
+	}
+	all := 0
+	var last [crowd]uint64
+	for range rounds {
+		r := t.wait(0, 0, 0, now()+2*crowd*ms)
+		check(r.A[0] == abi.EventNone, "event %d", r.A[0])
+		moved := 0
+		for i, p := range ps {
+			check(!p.idle, "%s had a hart until it was done", p.name)
+			if n := p.page.count; n != last[i] {
+				last[i] = n
+				moved++
+			}
+		}
+		if moved == crowd {
+			all++
+		}
+	}
+	check(all >= want, "%d processes that never wait moved in %d of %d samples", crowd, all, rounds)
 }
 
 // fpState: floating-point registers and rounding mode are those of the process, when
-// another one uses them in between.
+// others use them in between.
 func fpState(t *tester) {
-	const turns = 20
-	a, b := t.puppet(), t.puppet()
-	v := [2]uint64{}
-	for i, p := range []*process{a, b} {
-		// Each sees the count of the other.
-		other := []*process{b, a}[i]
-		h := p.giveAway(caller(self).sys(abi.SysCapCopy, other.vmo, readWrite|uint64(abi.RightGrant)))
-		at := caller(p.call).sys(abi.SysVMOMap, h, 0, 0, sharedSize, readWrite)
-		v[i] = at + addressOf(&other.page.count) - other.at
+	const turns, atLeast = 10, 60 * ms
+	var ps [crowd]*process
+	for i := range ps {
+		ps[i] = t.puppet()
 	}
-	t.settle()
-	for i, p := range []*process{a, b} {
-		p.order(opHoldFP, uint64(i)*0x5a+3, v[i], turns, uint64(patience)/2)
+	for i, p := range ps {
+		// Each sees the count of the next.
+		next := ps[(i+1)%crowd]
+		h := p.giveAway(caller(self).sys(abi.SysCapCopy, next.vmo, readWrite|uint64(abi.RightGrant)))
+		at := caller(p.call).sys(abi.SysVMOMap, h, 0, 0, sharedSize, readWrite)
+		p.order(opHoldFP, uint64(i)*0x5a+3, at+addressOf(&next.page.count)-next.at, turns, uint64(atLeast), uint64(patience)/2)
 	}
 	x, y := 1.5, 3.25
-	t.until("both to have seen each other run", func() bool {
+	t.until("all to have seen each other run", func() bool {
 		x = x*y/(x+1) + 0.125 // this process uses the registers as well
-		return a.page.held != 0 && b.page.held != 0
+		return !slices.ContainsFunc(ps[:], func(p *process) bool { return p.page.held == 0 })
 	})
 	check(x > 0 && x < 4, "this process computed %v", x)
-	a.page.stop, b.page.stop = 1, 1
-	a.finish()
-	b.finish()
-	for _, p := range []*process{a, b} {
+	for _, p := range ps {
+		p.page.stop = 1
+	}
+	for _, p := range ps {
+		p.finish()
 		switch r := p.page.held - 1; {
 		case r == 100:
-			failf("%s did not see the other run %d times", p.name, turns)
+			failf("%s did not see the next one run %d times", p.name, turns)
 		case r != 0:
-			failf("%s: register %d changed while another process ran", p.name, r-1)
+			failf("%s: register %d changed while others ran", p.name, r-1)
 		}
 	}
 }

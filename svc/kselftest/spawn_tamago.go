@@ -159,11 +159,9 @@ func (t *tester) tablesFull() {
 	// quota: no process more, living or ended and still named.
 	before := t.counts()
 	ps := t.fillProcesses()
-	t.settle() // their frames are not counted here, so they have to have what they need
 	check(t.counts().processes == before.processes+uint64(len(ps)), "%d live processes after %d more", t.counts().processes, len(ps))
 	t.notSpawned(t.counts(), "no free process", abi.ENOSPC, func(*spec) {})
-	own.sys(abi.SysProcessKill, ps[0].handle)
-	t.settle()
+	ps[0].kill()
 	t.notSpawned(t.counts(), "no free process but one that is still named", abi.ENOSPC, func(*spec) {})
 	ps[0].drop()
 	p := t.spawn(t.small("spawn-reasons", ProgramPark))

@@ -4,6 +4,7 @@ package kselftest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,9 +99,10 @@ const patience = 20 * time.Second
 
 // tester is the root process.
 type tester struct {
-	programs uint64 // memory object with the small programs
-	orders   uint64 // endpoint at which puppets ask for orders
-	watch    uint64 // notification of ends
+	programs uint64     // memory object with the small programs
+	orders   uint64     // endpoint at which puppets ask for orders
+	watch    uint64     // notification of ends
+	children []*process // those that were not dropped
 	puppets  []*process
 	names    int        // names and badges given so far
 	asked    []*process // puppets in the order in which they asked for orders
@@ -171,7 +173,9 @@ func (t *tester) trySpawn(s *spec) (*process, abi.Errno) {
 	if int64(r.A[0]) < 0 {
 		return nil, abi.Errno(-int64(r.A[0]))
 	}
-	return &process{t: t, name: string(s.name[:s.NameLen]), handle: r.A[0], pid: r.A[1]}, abi.OK
+	p := &process{t: t, name: string(s.name[:s.NameLen]), handle: r.A[0], pid: r.A[1]}
+	t.children = append(t.children, p)
+	return p, abi.OK
 }
 
 func (t *tester) spawn(s *spec) *process {
@@ -214,12 +218,11 @@ func (t *tester) puppetSpec(name string, caps ...abi.SpawnCap) *spec {
 
 // puppetOf starts the puppet that s describes, and waits until it asks for orders.
 func (t *tester) puppetOf(s *spec) *process {
-	p := &process{badge: s.Caps[0].Badge, vmo: caller(self).sys(abi.SysVMOCreate, sharedSize)}
-	s.Caps[1] = abi.SpawnCap{Handle: abi.Handle(p.vmo), Rights: abi.RightRead | abi.RightWrite}
-	p.at = caller(self).sys(abi.SysVMOMap, p.vmo, 0, 0, sharedSize, uint64(abi.RightRead|abi.RightWrite))
-	p.page = sharedAt(p.at)
-	c := t.spawn(s)
-	p.t, p.name, p.handle, p.pid = t, c.name, c.handle, c.pid
+	vmo := caller(self).sys(abi.SysVMOCreate, sharedSize)
+	s.Caps[1] = abi.SpawnCap{Handle: abi.Handle(vmo), Rights: abi.RightRead | abi.RightWrite}
+	at := caller(self).sys(abi.SysVMOMap, vmo, 0, 0, sharedSize, uint64(abi.RightRead|abi.RightWrite))
+	p := t.spawn(s)
+	p.badge, p.vmo, p.at, p.page = s.Caps[0].Badge, vmo, at, sharedAt(at)
 	t.puppets = append(t.puppets, p)
 	p.finish()
 	return p
@@ -427,13 +430,21 @@ func (p *process) in() uint64 { return p.page.self + addressOf(&p.page.in) - p.a
 // out returns where the buffer for what is sent is in the memory of the puppet.
 func (p *process) out() uint64 { return p.page.self + addressOf(&p.page.out) - p.at }
 
+// kill ends a process, if it lives, and returns when it has ended: one that runs on
+// another hart ends when that enters the kernel.
+func (p *process) kill() {
+	caller(self).try(abi.SysProcessKill, p.handle)
+	p.t.until("the end of "+p.name, func() bool { return p.state()[0] == 0 })
+}
+
 // drop gives back what this process holds of a child, and kills it if it lives.
 func (p *process) drop() {
 	if p.gone {
 		return
 	}
 	p.gone = true
-	caller(self).try(abi.SysProcessKill, p.handle)
+	p.kill()
+	p.t.children = slices.DeleteFunc(p.t.children, func(q *process) bool { return q == p })
 	caller(self).sys(abi.SysCapClose, p.handle)
 	if p.page != nil {
 		caller(self).sys(abi.SysUnmap, p.at, sharedSize)

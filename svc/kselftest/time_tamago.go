@@ -66,6 +66,9 @@ func deadlines(t *tester) {
 	closeAll(here, here2)
 }
 
+// attempts is how often something is tried that the machine below can be too busy for.
+const attempts = 8
+
 // receivedDeadline has p receive a call whose deadline then passes: p was told the
 // deadline, gets word of the end, and its reply goes nowhere. It returns false if p
 // did not receive the call in time.
