@@ -471,6 +471,38 @@ func TestDetachedReply(t *testing.T) {
 		if err := d.Reply(ipc.StatusOK, nil); err != ipc.ErrNoEntry {
 			t.Fatalf("second reply: %v", err)
 		}
+		// One that does not fit into registers.
+		long := bytes.Repeat([]byte("long"), ipc.MaxPayload/4)
+		large := make([]byte, ipc.MaxPayload)
+		go func() {
+			_, err := c.Call(bg, opDetach, nil, large)
+			got <- err
+		}()
+		d = <-r.detached
+		if err := d.Reply(ipc.StatusOK, append(long, 0)); err != ipc.ErrTooLarge {
+			t.Fatalf("reply over the limit: %v", err)
+		}
+		if err := d.Reply(ipc.StatusOK, long); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-got; err != nil || !bytes.Equal(large, long) {
+			t.Fatalf("large reply: %v", err)
+		}
+		// A caller without a buffer for it can still be answered.
+		go func() {
+			_, err := c.Call(bg, opDetach, nil, b[:])
+			got <- err
+		}()
+		d = <-r.detached
+		if err := d.Reply(ipc.StatusOK, long); err != ipc.ErrTooLarge {
+			t.Fatalf("reply without a buffer: %v", err)
+		}
+		if err := d.Reply(ipc.StatusTooLarge, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-got; err != ipc.StatusTooLarge {
+			t.Fatalf("told: %v", err)
+		}
 	})
 }
 

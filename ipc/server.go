@@ -415,18 +415,28 @@ func (q *Request) Detach() Pending {
 	return p
 }
 
-// Reply answers with up to MaxInlinePayload bytes. [ErrNoEntry]: the caller is gone.
+// Reply answers with up to MaxPayload bytes. [ErrNoEntry]: the caller is gone.
+// [ErrTooLarge]: the payload is longer, or the caller gave no buffer for one of this
+// length; it can still be answered.
 func (d Pending) Reply(status Status, payload []byte) error {
 	if d.right == 0 {
 		return nil // was one-way
 	}
-	if len(payload) > MaxInlinePayload {
+	if len(payload) > MaxPayload {
 		return ErrTooLarge
 	}
 	r := &Regs{}
 	r.A[0], r.A[1] = d.right, uint64(HeaderSize+len(payload))
-	r.Data[0], r.Data[1] = header(d.proto, d.op, status, d.nonce, len(payload))
-	copy(r.payload()[:], payload)
-	d.p.replyNoWait(r, nil)
+	w0, w1 := header(d.proto, d.op, status, d.nonce, len(payload))
+	var send *Buffer
+	if len(payload) <= MaxInlinePayload {
+		r.Data[0], r.Data[1] = w0, w1
+		copy(r.payload()[:], payload)
+	} else {
+		send = newBuffer()
+		send[0], send[1] = w0, w1
+		copy(send.Bytes()[HeaderSize:], payload)
+	}
+	d.p.replyNoWait(r, send)
 	return result(r.A[0])
 }

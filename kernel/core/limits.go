@@ -6,7 +6,7 @@ const (
 	maxProcesses = 128 // live processes and ended ones that a capability still names
 
 	capsPerProcess      = 256 // handles of one process
-	endpointsPerProcess = 32
+	endpointsPerProcess = 80  // init has one for each service of a manifest
 	notifsPerProcess    = 32
 	timersPerProcess    = 32
 	vmosPerProcess      = 64

@@ -35,6 +35,36 @@ func flood(_ context.Context, a *attacker) error {
 	}
 }
 
+// floodCalls does what flood does, and has as many calls in the same queue as the
+// kernel lets it. Several processes do it at once, until they are killed.
+func floodCalls(_ context.Context, a *attacker) error {
+	for cookie := uint64(1 << 40); ; cookie++ {
+		var r ipc.Regs
+		r.A[0], r.A[1] = control, abi.MaxInline
+		a.p.Syscall(abi.SysSend, &r)
+		if errno := abi.Errno(-int64(r.A[0])); errno != abi.OK && errno != abi.EAGAIN {
+			return fmt.Errorf("send: %v", errno)
+		}
+		r = ipc.Regs{}
+		r.A[0], r.A[1], r.A[2] = control, abi.MaxInline|abi.FlagNoWait, cookie
+		a.p.Syscall(abi.SysCall, &r)
+		switch errno := abi.Errno(max(0, -int64(r.A[0]))); errno {
+		case abi.OK, abi.EAGAIN:
+		case abi.ENOSPC:
+			// All of them are under way: take the ends of those that are not.
+			for r = (ipc.Regs{}); ; r = (ipc.Regs{}) {
+				r.A[1] = abi.FlagNoWait
+				a.p.Syscall(abi.SysWait, &r)
+				if r.A[0] == abi.EventNone {
+					break
+				}
+			}
+		default:
+			return fmt.Errorf("call: %v", errno)
+		}
+	}
+}
+
 // handleExhaustion takes every kind of object until none is given any more, then
 // gives all back and takes them again.
 func handleExhaustion(_ context.Context, a *attacker) error {

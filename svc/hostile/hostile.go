@@ -47,6 +47,7 @@ var anywhere = [...]named{
 	{"handles", handles},
 	{"widening", widening},
 	{"flood", flood},
+	{"flood-pair", floodCalls},
 	{"handle-exhaustion", handleExhaustion},
 	{"vmo-exhaustion", vmoExhaustion},
 	{"fork-bomb", forkBomb},

@@ -11,23 +11,24 @@ import (
 	"nexus.internal/svc/wire"
 )
 
-// sender returns the child that sent q, if badge, identity and process agree.
-func (s *supervisor) sender(q *ipc.Request) *child {
-	i := int(q.Badge) - 1
-	if i < 0 || i >= len(s.children) {
-		return nil
+// serve answers the requests of c.
+func (s *supervisor) serve(ctx context.Context, c *child) {
+	err := ipc.NewServer(c.control, control.Protocol, 1, func(q *ipc.Request) { s.handle(q, c) }).Serve(ctx)
+	if ctx.Err() == nil {
+		s.env.Log.Error("control endpoint", "svc", c.service.Name, "err", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.children[i]; c.alive && q.SenderService == c.id && q.SenderPID == c.process.PID {
-		return c
-	}
-	return nil
 }
 
-func (s *supervisor) handle(q *ipc.Request) {
-	from := s.sender(q)
-	if from == nil {
+// sent reports whether q, which came to the control endpoint of c, is from the
+// process that c is now.
+func (s *supervisor) sent(q *ipc.Request, c *child) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.alive && q.Badge == c.badge() && q.SenderService == c.id && q.SenderPID == c.process.PID
+}
+
+func (s *supervisor) handle(q *ipc.Request, from *child) {
+	if !s.sent(q, from) {
 		q.Reply(ipc.StatusDenied, nil)
 		return
 	}

@@ -16,9 +16,11 @@
 //
 //   - A capability to a service exists in another one only after the manifest named
 //     the pair and policyd said allow. No answer is a refusal.
-//   - Who asks is decided by the badge of the control endpoint and the kernel's
-//     identity of the sender. Both must belong to the same child, and that child
-//     must be alive as the same process.
+//   - Who asks is decided by the control endpoint, of which every child has one of
+//     its own, its badge, and the kernel's identity of the sender. All must belong to
+//     the same child, and that child must be alive as the same process.
+//   - A child has one request handled at a time and a queue of its own: whatever it
+//     sends, nobody else waits for it or finds the queue full.
 //   - Every wait has a deadline, every table a size, every restart a budget.
 package initd
 
@@ -58,12 +60,10 @@ const (
 )
 
 const (
-	// workers bounds the requests handled at once. A Connect waits for policyd, so
-	// one child must not keep the others from being served.
-	workers = 8
-	// depth bounds the requests that wait: more than all children together send
-	// while the system comes up.
-	depth = 128
+	// depth bounds the requests of one child that wait. Calls always find room: a
+	// process has at most 32 under way, and of one-way messages, which a dead
+	// predecessor may have left, at most 64 wait for init as a whole.
+	depth = 96
 	// maxPolicy is what fits into the boot data of policyd.
 	maxPolicy = 12 << 10
 )
@@ -76,8 +76,9 @@ func Main(ctx context.Context, env *svc.Env) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	server := ipc.NewServer(s.control, control.Protocol, workers, s.handle)
-	go server.Serve(ctx)
+	for _, c := range s.children {
+		go s.serve(ctx, c)
+	}
 	go s.watch(ctx)
 	go s.log.Run(ctx, journal.Client{To: svc.NewRemote(journal.Protocol, s.dialLogd)})
 	env.Say("init: start")
@@ -114,12 +115,8 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
-	ep, err := p.NewEndpoint(depth, abi.MaxMessage)
-	if err != nil {
-		return nil, fmt.Errorf("control endpoint: %w", err)
-	}
 	s := &supervisor{
-		env: env, spawner: spawner, programs: programs, programSize: info.Size, rules: rules, control: ep,
+		env: env, spawner: spawner, programs: programs, programSize: info.Size, rules: rules,
 		changed: make(chan struct{}), over: make(chan error, 1),
 		log: journal.NewHandler(env.Name, slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn)),
 	}
@@ -133,7 +130,11 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 		s.ends = append(s.ends, n)
 	}
 	for i := range m.Services {
-		s.children = append(s.children, &child{service: &m.Services[i], index: i, id: manifest.ServiceID(m.Services[i].Name)})
+		ep, err := p.NewEndpoint(depth, abi.MaxMessage)
+		if err != nil {
+			return nil, fmt.Errorf("control endpoint %d: %w", i, err)
+		}
+		s.children = append(s.children, &child{service: &m.Services[i], index: i, id: manifest.ServiceID(m.Services[i].Name), control: ep})
 	}
 	return s, nil
 }

@@ -20,6 +20,7 @@ import (
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/manifest"
 	"nexus.internal/svc/policy"
+	"nexus.internal/svc/policyd"
 	"nexus.internal/svc/svctest"
 )
 
@@ -193,6 +194,45 @@ func TestRejectConnect(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})
+}
+
+// Who may not read the journal gets nothing of it, nor does anybody without a
+// decision.
+func TestRejectQuery(t *testing.T) {
+	for name, tt := range map[string]struct {
+		grants  []string
+		replace svc.Main // policyd
+		want    error
+	}{
+		"granted":     {[]string{"ipc.core", "log.read"}, nil, nil},
+		"not granted": {[]string{"ipc.core"}, nil, ipc.StatusDenied},
+		"no decision": {[]string{"ipc.core", "log.read"}, lax(func(r *policyd.Rules, q *ipc.Request) (policy.Decision, ipc.Status) {
+			var question policy.Question
+			if question.Decode(q.Payload()) && question.Capability == policy.ReadLog {
+				return policy.Decision{}, ipc.StatusInternal
+			}
+			return ask(r, q.SenderService, q)
+		}), ipc.StatusUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, env := boot(t, "selftest-client", func(_ *manifest.Manifest, r map[string][]string, tab svc.Table) {
+				r["selftest-client"] = tt.grants
+				if tt.replace != nil {
+					tab["policyd"] = tt.replace
+				}
+			})
+			j := journal.Client{To: env.Dial("logd", journal.Protocol)}
+			if _, err := j.Append(deadline(t), &journal.Record{Text: "for readers"}); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 { // the first asks policyd, the others may not have to
+				p, err := j.Query(deadline(t), 0, 9, "")
+				if err != tt.want || err == nil && len(p.Entries) == 0 || err != nil && p != nil {
+					t.Errorf("%+v, %v", p, err)
+				}
+			}
+		})
+	}
 }
 
 // A control endpoint in other hands than those it was made for is good for nothing.

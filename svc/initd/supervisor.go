@@ -32,7 +32,6 @@ type supervisor struct {
 	programs    ipc.VMO[ipc.ReadExec]
 	programSize uint64
 	rules       []byte // the policy, for policyd
-	control     ipc.Endpoint[ipc.Serve]
 	policy      policy.Client
 	log         *journal.Handler
 	ends        []ipc.Notification[ipc.Listen] // of children: bit index%watchBits of index/watchBits
@@ -49,6 +48,7 @@ type child struct {
 	service *manifest.Service
 	index   int
 	id      uint64 // service id
+	control ipc.Endpoint[ipc.Serve]
 
 	process   ipc.Child
 	alive     bool
@@ -126,7 +126,7 @@ func (s *supervisor) spawn(c *child) (uint32, error) {
 	spec := &ipc.SpawnSpec{
 		Name: c.service.Name, Program: s.programs, Length: s.programSize, Frames: c.service.Frames,
 		Args: slices.Concat([]string{c.service.Program}, c.service.Args, c.argument), Env: c.service.Env,
-		Caps: []ipc.Given{ipc.GiveSend(s.control, c.badge())},
+		Caps: []ipc.Given{ipc.GiveSend(c.control, c.badge())},
 	}
 	if c.service.Console {
 		spec.Caps = append(spec.Caps, ipc.GiveConsole(s.env.Process.BootCap(capConsole)))

@@ -24,8 +24,8 @@ func rules() map[string][]string {
 	return map[string][]string{
 		"init":            {"ipc.core", "policy.delegate", "proc.spawn"},
 		"policyd":         {"ipc.core"},
-		"logd":            {"ipc.core"},
-		"selftest-client": {"ipc.core", "proc.spawn"},
+		"logd":            {"ipc.core", "policy.delegate"},
+		"selftest-client": {"ipc.core", "proc.spawn", "log.read"},
 		"mortal":          {"ipc.core"},
 	}
 }
@@ -38,7 +38,8 @@ func base(more ...manifest.Service) *manifest.Manifest {
 	m := &manifest.Manifest{Version: manifest.Version, Services: []manifest.Service{
 		{Name: "policyd", Program: "policyd", Frames: 1024, Ready: 5 * time.Second, Console: true, Restart: restart(5),
 			Calls: []manifest.Call{{Name: "logd", Lazy: true}}},
-		{Name: "logd", Program: "logd", Frames: 1024, Ready: 5 * time.Second, Console: true, Restart: restart(5)},
+		{Name: "logd", Program: "logd", Frames: 1024, Ready: 5 * time.Second, Console: true, Restart: restart(5),
+			Calls: []manifest.Call{{Name: "policyd", Lazy: true}}},
 	}}
 	m.Services = append(m.Services, more...)
 	return m
@@ -61,7 +62,7 @@ func withMortal(m *manifest.Manifest) {
 func TestLadder(t *testing.T) {
 	m := base(client("selftest-client", "selftest-client"))
 	withMortal(m)
-	m.Services[2].Args = []string{"restarts"}
+	m.Services[2].Args = []string{"mortal"}
 	sys := svctest.Boot(t, m, rules(), table)
 	select {
 	case <-sys.Init.Done():
@@ -91,6 +92,7 @@ func TestLadder(t *testing.T) {
 		"SELFTEST: log query ok",
 		"SELFTEST: nexus-log sink-logd ok",
 		"SELFTEST: core services log ok",
+		"SELFTEST: log query denied ok",
 		"SELFTEST: ipc payload roundtrip ok",
 		"SELFTEST: ipc deadline timeout ok",
 		"SELFTEST: nexus-ipc kernel loopback ok",

@@ -276,7 +276,7 @@ func endpointQuota(t *tester) {
 			return held
 		}
 	}
-	const quota = 32
+	const quota = 80
 	own, there := caller(self), caller(p.call)
 	mine := fill(own)
 	check(len(mine) == quota-1, "%d endpoints and the one of this process, want %d", len(mine), quota-1)

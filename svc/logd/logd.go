@@ -2,17 +2,20 @@
 // said it as the kernel knows it. What does not fit the limits is refused with a
 // status of its own; what is old makes room for what is new, and is counted.
 //
-// It calls nobody.
+// Anybody whom init connects may write; to read takes the capability log.read, about
+// which logd asks policyd. That is also all that it asks of anybody.
 package logd
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc"
 	"nexus.internal/svc/journal"
+	"nexus.internal/svc/policy"
 	"nexus.internal/svc/wire"
 )
 
@@ -22,11 +25,26 @@ const depth = 64
 // MaxWaiters bounds the callers that wait for the next record.
 const MaxWaiters = 16
 
+// MaxReaders bounds the services about which it is known whether they may read: as
+// many as a manifest has.
+const MaxReaders = 64
+
 type server struct {
-	env     *svc.Env
+	env    *svc.Env
+	policy policy.Client
+
+	mu      sync.Mutex // guards what follows: the first query of a reader has a goroutine
 	store   *store
 	waiters []waiter
 	said    map[ipc.Status]bool
+	readers map[uint64]reader // by service id
+}
+
+// reader is what is known about a service that wants to read.
+type reader struct {
+	asking bool
+	allow  bool  // for ever: the rules of a running policyd do not change
+	until  int64 // a denial counts so long, so that who repeats a query does not fill the audit
 }
 
 // waiter is a caller that waits for a record newer than after.
@@ -42,23 +60,20 @@ func Main(ctx context.Context, env *svc.Env) error {
 	if err != nil {
 		return err
 	}
-	s := &server{env: env, store: newStore(), said: map[ipc.Status]bool{}}
-	// One worker: no request waits for anything, and the store needs no lock.
+	s := &server{env: env, policy: policy.Client{To: env.Dial("policyd", policy.Protocol)},
+		store: newStore(), said: map[ipc.Status]bool{}, readers: map[uint64]reader{}}
+	// One worker: no request waits for anything.
 	return env.Serve(ctx, ipc.NewServer(ep, journal.Protocol, 1, s.handle), ep)
 }
 
 func (s *server) handle(q *ipc.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch q.Op {
 	case journal.OpAppend:
 		s.append(q)
 	case journal.OpQuery:
-		d := wire.Read(q.Payload())
-		after, limit, scope := d.U64(), int(d.U16()), string(d.String8())
-		if !d.Done() {
-			q.Reply(ipc.StatusMalformed, nil)
-			return
-		}
-		q.Reply(ipc.StatusOK, s.store.query(after, limit, scope).Append(q.Large()))
+		s.query(q)
 	case journal.OpStats:
 		st := s.store.stats()
 		q.Reply(ipc.StatusOK, st.Append(q.Inline()))
@@ -70,6 +85,77 @@ func (s *server) handle(q *ipc.Request) {
 	default:
 		q.Reply(ipc.StatusUnsupported, nil)
 	}
+}
+
+// query answers with a page of the journal, if the sender may read it.
+func (s *server) query(q *ipc.Request) {
+	d := wire.Read(q.Payload())
+	after, limit, scope := d.U64(), int(d.U16()), string(d.String8())
+	if !d.Done() {
+		q.Reply(ipc.StatusMalformed, nil)
+		return
+	}
+	id, now := q.SenderService, s.env.Process.Now()
+	switch r, known := s.readers[id]; {
+	case r.allow:
+		q.Reply(ipc.StatusOK, s.store.query(after, limit, scope).Append(q.Large()))
+		return
+	case r.asking:
+		q.Reply(ipc.StatusUnavailable, nil) // one question about a service at a time
+		return
+	case known && now < r.until:
+		q.Reply(ipc.StatusDenied, nil)
+		return
+	case !known && !s.roomForReader(now):
+		q.Reply(ipc.StatusUnavailable, nil)
+		return
+	}
+	s.readers[id] = reader{asking: true}
+	reply := q.Detach()
+	go func() {
+		status, page := s.mayRead(id), []byte(nil)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if status == ipc.StatusOK {
+			page = s.store.query(after, limit, scope).Append(nil)
+		}
+		if err := reply.Reply(status, page); err == ipc.ErrTooLarge {
+			reply.Reply(ipc.StatusTooLarge, nil)
+		}
+	}()
+}
+
+// roomForReader forgets denials whose time is over and reports whether one more
+// service can be asked about.
+func (s *server) roomForReader(now int64) bool {
+	if len(s.readers) < MaxReaders {
+		return true
+	}
+	for id, r := range s.readers {
+		if !r.allow && !r.asking && now >= r.until {
+			delete(s.readers, id)
+		}
+	}
+	return len(s.readers) < MaxReaders
+}
+
+// mayRead asks policyd, which audits the question. No decision is no leave, but no
+// denial to remember either.
+func (s *server) mayRead(id uint64) ipc.Status {
+	err := s.policy.Check(context.Background(), policy.Question{Subject: id, Capability: policy.ReadLog, Object: "journal"})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch err {
+	case nil:
+		s.readers[id] = reader{allow: true}
+		return ipc.StatusOK
+	case policy.ErrDenied:
+		s.readers[id] = reader{until: s.env.Process.Now() + int64(journal.Window)}
+		return ipc.StatusDenied
+	}
+	delete(s.readers, id)
+	s.env.Log.Warn("no decision about a reader", "err", err)
+	return ipc.StatusUnavailable
 }
 
 func (s *server) append(q *ipc.Request) {

@@ -8,6 +8,7 @@ package mortal
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,6 +36,7 @@ const (
 	OpShow  = 1 // moves a capability to send → the service has called that with OpHello
 	OpHello = 2 // what the service calls: the kernel tells the receiver who it is
 	OpDie   = 3 // never answered: the process ends with Status
+	OpRead  = 4 // → the status that a query of the journal gets, which this service may not read
 )
 
 // Status is the exit status with which it dies.
@@ -99,6 +101,7 @@ func serve(ctx context.Context, env *svc.Env) error {
 	if err != nil {
 		return err
 	}
+	logd := journal.Client{To: env.Dial("logd", journal.Protocol)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := ipc.NewServer(ep, Protocol, 1, func(q *ipc.Request) {
@@ -108,11 +111,26 @@ func serve(ctx context.Context, env *svc.Env) error {
 		case OpDie:
 			q.Detach()
 			cancel(svc.Exit(Status))
+		case OpRead:
+			q.Reply(read(ctx, logd), nil)
 		default:
 			q.Reply(ipc.StatusUnsupported, nil)
 		}
 	})
 	return env.Serve(ctx, s, ep)
+}
+
+// read queries the journal and returns what that ends with.
+func read(ctx context.Context, logd journal.Client) ipc.Status {
+	_, err := logd.Query(ctx, 0, 1, "")
+	if err == nil {
+		return ipc.StatusOK
+	}
+	var status ipc.Status
+	if errors.As(err, &status) {
+		return status
+	}
+	return ipc.StatusInternal
 }
 
 // show calls the capability that came with the request.

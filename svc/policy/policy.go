@@ -37,6 +37,7 @@ const (
 	Core     = "ipc.core"        // talk to services; the object is which
 	Spawn    = "proc.spawn"      // have processes started; the object is which
 	Delegate = "policy.delegate" // ask about other subjects
+	ReadLog  = "log.read"        // read the journal, which has what every service said
 	Route    = "route."          // prefix: a service whose name follows is for holders only
 )
 

@@ -32,6 +32,7 @@ const pings = 20
 type strike struct {
 	name   string
 	in     string // the service that runs it
+	pair   bool   // the other one runs it too
 	during func(ctx context.Context, t *tester) error
 	kill   bool // ends only when it is killed
 	ended  func(control.Exit) error
@@ -75,6 +76,7 @@ func strikes() []strike {
 		{name: "handles", ended: held},
 		{name: "widening", ended: held},
 		{name: "flood", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
+		{name: "flood-pair", pair: true, during: underAttack, kill: true, ended: status(abi.ExitKilled)},
 		{name: "handle-exhaustion", ended: held},
 		{name: "vmo-exhaustion", ended: held},
 		{name: "heap-exhaustion", ended: status(abi.ExitNoMem, panicked)},
@@ -112,8 +114,15 @@ func (t *tester) strike(ctx context.Context, s strike) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	var err error
-	if s.during != nil {
+	if s.pair {
+		_, err = t.env.Control.Start(ctx, peerName, s.name)
+	}
+	if s.during != nil && err == nil {
 		err = s.during(ctx, t)
+	}
+	if s.pair {
+		peer, endErr := t.env.Control.End(ctx, peerName, true)
+		err = errors.Join(err, endErr, want("status of the second attacker", peer.Status, abi.ExitKilled))
 	}
 	exit, endErr := t.env.Control.End(ctx, s.in, s.kill || err != nil)
 	if err != nil {
@@ -171,6 +180,11 @@ func underAttack(ctx context.Context, t *tester) error {
 			return fmt.Errorf("round %d: %w", i, err)
 		}
 	}
+	ep, err := t.env.Control.Connect(ctx, "logd")
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	ep.Close()
 	q := policy.Question{Subject: t.self, Capability: granted, Object: "selftest.attack"}
 	return t.policy.Check(ctx, q)
 }

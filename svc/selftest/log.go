@@ -10,6 +10,9 @@ import (
 	"nexus.internal/ipc"
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/mortal"
+	"nexus.internal/svc/policy"
+	"nexus.internal/svc/policyd"
 )
 
 var logProofs = []proof{
@@ -117,6 +120,44 @@ var logProofs = []proof{
 		}
 		return nil
 	}},
+}
+
+// readerProofs take a service that may write to the journal and not read it.
+var readerProofs = []proof{
+	{"log query denied", func(ctx context.Context, t *tester) (err error) {
+		st, err := t.journal.Stats(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := t.env.Control.Start(ctx, mortal.Name, mortal.Serve); err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+		defer func() { err = errors.Join(err, t.endMortal(ctx)) }()
+		_, err = t.env.Dial(mortal.Name, mortal.Protocol).Call(ctx, mortal.OpRead, nil, nil)
+		if err := want("status of a query without the capability", err, error(ipc.StatusDenied)); err != nil {
+			return err
+		}
+		denial, err := t.journal.Find(ctx, st.Total, readAudit(mortal.Name))
+		if err != nil {
+			return fmt.Errorf("audit of the denial: %w", err)
+		}
+		if err := t.checkAudit(denial, "logd", mortal.Name, "object=journal", "decision=deny", "reason=no-rule"); err != nil {
+			return err
+		}
+		leave, err := t.journal.Find(ctx, 0, readAudit(t.env.Name))
+		if err != nil {
+			return fmt.Errorf("audit of our own leave to read: %w", err)
+		}
+		return t.checkAudit(leave, "logd", t.env.Name, "object=journal", "decision=allow", "reason=rule")
+	}},
+}
+
+// readAudit matches audits of the question whether a service may read the journal.
+func readAudit(name string) func(*journal.Entry) bool {
+	subject := fmt.Sprintf("subject=%016x\ncapability=%s\n", manifest.ServiceID(name), policy.ReadLog)
+	return func(e *journal.Entry) bool {
+		return e.Scope == policyd.AuditScope && strings.Contains(e.Fields, subject)
+	}
 }
 
 // refusedAppend verifies that the journal refuses a payload and keeps nothing of it.

@@ -116,7 +116,7 @@ var policyProofs = []proof{
 			return fmt.Errorf("audit of the spoof: %w", err)
 		}
 		// The enforcer is who really asked, the subject whom it asked about.
-		return t.checkAudit(e, manifest.ServiceID("init"), "reason=spoof")
+		return t.checkAudit(e, t.env.Name, "init", "reason=spoof")
 	}},
 }
 
@@ -128,15 +128,16 @@ func (t *tester) findAudit(ctx context.Context, object, capability, decision, re
 	if err != nil {
 		return fmt.Errorf("audit of %s: %w", object, err)
 	}
-	return t.checkAudit(e, t.self, "capability="+capability, decision, reason)
+	return t.checkAudit(e, t.env.Name, t.env.Name, "capability="+capability, decision, reason)
 }
 
-// checkAudit verifies that an audit was written by policyd and has the fields.
-func (t *tester) checkAudit(e *journal.Entry, subject uint64, fields ...string) error {
+// checkAudit verifies that an audit was written by policyd, about these two services,
+// and has the fields.
+func (t *tester) checkAudit(e *journal.Entry, enforcer, subject string, fields ...string) error {
 	if err := want("writer of the audit", e.Service, manifest.ServiceID("policyd")); err != nil {
 		return err
 	}
-	fields = append(fields, fmt.Sprintf("enforcer=%016x", t.self), fmt.Sprintf("subject=%016x", subject), "sequence=", "time_ns=")
+	fields = append(fields, fmt.Sprintf("enforcer=%016x", manifest.ServiceID(enforcer)), fmt.Sprintf("subject=%016x", manifest.ServiceID(subject)), "sequence=", "time_ns=")
 	for _, f := range fields {
 		if !strings.Contains("\n"+e.Fields, "\n"+f) {
 			return fmt.Errorf("audit lacks %q: %q", f, e.Fields)

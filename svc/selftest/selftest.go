@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,9 +47,9 @@ type tester struct {
 	loop     *loop
 }
 
-// Main is the service. The argument "restarts" lets a service die, "attacks" runs
-// hostile services, and "attacks=a,b" only these; "patience=2s" bounds each proof
-// more tightly.
+// Main is the service. The argument "mortal" adds the proofs that take the service of
+// that name, "attacks" runs hostile services, and "attacks=a,b" only these;
+// "patience=2s" bounds each proof more tightly.
 func Main(ctx context.Context, env *svc.Env) error {
 	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
 		return err
@@ -62,14 +63,14 @@ func Main(ctx context.Context, env *svc.Env) error {
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	proofs := append(append(append([]proof{}, policyProofs...), logProofs...), ipcProofs...)
+	var readers, restarts, attacks []proof
 	for _, arg := range env.Args[1:] {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
-		case "restarts":
-			proofs = append(proofs, restartProofs...)
+		case "mortal":
+			readers, restarts = readerProofs, restartProofs
 		case "attacks":
-			proofs = append(proofs, attackProofs(value)...)
+			attacks = attackProofs(value)
 		case "patience":
 			var err error
 			if t.patience, err = time.ParseDuration(value); err != nil {
@@ -79,7 +80,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range proofs {
+	for _, p := range slices.Concat(policyProofs, logProofs, readers, ipcProofs, restarts, attacks) {
 		if err := t.prove(ctx, p); err != nil {
 			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
 			return svc.Exit(1)
