@@ -21,7 +21,8 @@ type cpu struct {
 	armed int64  // when its timer interrupt comes
 	state atomic.Uint32
 	entry hart.Entry
-	g     any // keeps the hart's g
+	g     any    // keeps the hart's g
+	gAt   uint64 // address of the g that runs the loop
 }
 
 // States of a cpu.
@@ -143,6 +144,7 @@ func (l *loop) stopOthers() {
 // run is the hart loop. With several harts it is entered, and returns, with the
 // lock held. It returns when the root process has ended.
 func (c *cpu) run() {
+	c.gAt = hart.G()
 	h := c.l.kernel.On(c.index)
 	c.l.kernel.Tick()
 	c.arm(h.SliceAlarm())
@@ -175,6 +177,7 @@ func (c *cpu) runAlone(h *core.Hart, p *core.Process) {
 		} else if p.Frame.Cause == hart.CauseTimer {
 			k.General(p)
 			c.arm(h.SliceAlarm())
+			c.l.faults.provoke()
 		} else {
 			k.General(p)
 		}
@@ -209,6 +212,7 @@ func (c *cpu) runShared(h *core.Hart, p *core.Process) {
 	k.General(p)
 	if timer {
 		c.arm(h.SliceAlarm())
+		c.l.faults.provoke()
 	}
 }
 

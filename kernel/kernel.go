@@ -46,4 +46,14 @@ type Machine struct {
 	// and touch no heap.
 	Printk   func(byte)
 	PowerOff func(status int32)
+	// Reset starts the machine over, in an exception of the kernel too, and returns
+	// only if it cannot. Memory keeps what it holds.
+	Reset func()
+	// OnExit makes the Go runtime end the kernel, after a panic, through a function.
+	OnExit func(func(status int32))
+
+	// Record is memory of crash.RecordSize bytes for the crash record, inside Map.
+	Record mem.Range
+	// Args is the kernel's command line; see crash.Options.
+	Args string
 }

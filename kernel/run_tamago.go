@@ -25,12 +25,12 @@ func Run(m *Machine) {
 	// The kernel allocates while it boots and never again, so there is nothing to
 	// collect.
 	debug.SetGCPercent(-1)
-	hart.FaultPrint, hart.FaultStop = m.Printk, m.PowerOff
 	l, err := boot(m)
 	if err != nil {
 		print("kernel: PANIC: boot: ", err.Error(), "\n")
 		m.PowerOff(exitBoot)
 	}
+	l.faults.init(l)
 	print("neuron vers. ", Version, " - One OS. Many Devices.\n")
 	l.startOthers()
 	var before, after runtime.MemStats
@@ -39,6 +39,7 @@ func Run(m *Machine) {
 	// From here on the floating-point unit is the processes'. The kernel must not
 	// touch it: an allocation, for one, would trap.
 	hart.Init()
+	m.OnExit(endByFault)
 	hart.FPOff()
 	systemstack(run)
 	l.stopOthers()
@@ -64,6 +65,8 @@ type loop struct {
 	smp  bool      // more than one hart runs: the kernel needs the lock
 	lock hart.Lock // held by the hart that runs the kernel
 	cpus []cpu     // the boot hart first
+
+	faults faults
 }
 
 func boot(m *Machine) (*loop, error) {

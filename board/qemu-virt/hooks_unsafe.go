@@ -91,6 +91,9 @@ func printk(c byte) { Printk(c) }
 //go:linkname exit runtime/goos.Exit
 var exit func(int32) = PowerOff
 
+// OnExit makes the runtime end the kernel through f, after a Go panic for one.
+func OnExit(f func(status int32)) { exit = f }
+
 //go:linkname idle runtime/goos.Idle
 var idle func(int64) = wait
 

@@ -22,6 +22,7 @@ func main() {
 		Free: m.Free, Map: m.Regions(), Archive: m.Archive, TickNS: m.TickNS,
 		Boot: m.BootHart, Start: start, Interrupt: interrupt, Fence: fence,
 		Console: func(b []byte) { virt.Console{}.Write(b) }, Printk: virt.Printk, PowerOff: virt.PowerOff,
+		Reset: reset, OnExit: virt.OnExit, Record: m.Record, Args: m.Bootargs,
 	}
 	virt.Random(k.Seed[:])
 	for _, h := range m.Harts {
@@ -46,3 +47,5 @@ func start(id, entry, opaque uint64) error {
 func interrupt(id uint64) { sbi.SendIPI(1, id) }
 
 func fence(id, va, size, asid uint64) { sbi.RemoteFenceASID(1, id, va, size, asid) }
+
+func reset() { sbi.SystemReset(sbi.ColdReboot, sbi.SystemFailure) }

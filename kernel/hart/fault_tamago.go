@@ -2,51 +2,39 @@
 
 package hart
 
-// FaultPrint writes one byte of a fault report, and FaultStop ends the machine
-// with a status after it. Whoever runs the kernel sets both before Init. They run
-// in an exception of the kernel, on a small stack, and must be nosplit and touch
-// no heap.
+// Fault reports an exception of the kernel itself, whose registers are in f, and
+// does not return: there is no state to go on from. FaultAgain finishes the report
+// if it faults in turn. Both are called once, by the first hart that faults, on a
+// stack of their own with a g of its own; they must touch no heap. Whoever runs the
+// kernel sets them with [OnFault].
 var (
-	FaultPrint func(byte)
-	FaultStop  func(status int32)
+	fault      func(f *Frame)
+	faultTwice func()
 )
 
-// faultStatus is the exit status of a machine whose kernel faulted.
-const faultStatus = 102
+// What the trap path in assembly uses.
+var (
+	faultFrame Frame  // the registers
+	faultGate  uint64 // not zero once a hart has faulted
+	faultG     uint64
+	faultSP    uint64
+)
 
-// faultStack is where an exception of the kernel is reported.
-var faultStack [4096]byte
+// faultSpare is left above the first frame, in bytes.
+const faultSpare = 64
 
-// kernelFault reports an exception of the kernel itself and stops the machine:
-// there is no state to go on from.
-//
-//go:nosplit
-func kernelFault(cause, pc, addr, sp, ra uint64) {
-	faultText("\nkernel: PANIC: exception scause=")
-	faultHex(cause)
-	faultText(" pc=")
-	faultHex(pc)
-	faultText(" stval=")
-	faultHex(addr)
-	faultText(" sp=")
-	faultHex(sp)
-	faultText(" ra=")
-	faultHex(ra)
-	faultText("\n")
-	FaultStop(faultStatus)
+// OnFault says what happens when the kernel faults: report runs on the stack that
+// ends at sp, with the g at address g, and again in its place if it faults. It comes
+// before [Init].
+func OnFault(report func(f *Frame), again func(), sp, g uint64) {
+	fault, faultTwice, faultSP, faultG = report, again, sp-faultSpare, g
 }
 
-//go:nosplit
-func faultText(s string) {
-	for i := 0; i < len(s); i++ {
-		FaultPrint(s[i])
-	}
-}
+func kernelFault()      { fault(&faultFrame) }
+func kernelFaultAgain() { faultTwice() }
 
-//go:nosplit
-func faultHex(v uint64) {
-	faultText("0x")
-	for shift := 60; shift >= 0; shift -= 4 {
-		FaultPrint("0123456789abcdef"[v>>shift&15])
-	}
-}
+// Break raises an exception in the kernel.
+func Break()
+
+// G returns the address of the g that runs.
+func G() uint64

@@ -191,23 +191,90 @@ other:
 	MOV	X31, R(31)(X10)
 	JMP	back
 fault:
-	// The kernel itself faulted. Its stack may be what is broken, so the report
-	// runs on one of its own; sscratch holds the kernel's a0.
+	// The kernel itself faulted. The first hart to do so reports it, and the others
+	// stop: swapping the gate's own address into it tells which this is.
+	MOV	$·faultGate(SB), X10
+	AMOSWAPD	X10, (X10), X10
+	BNE	X10, X0, stop
+	MOV	$·faultFrame(SB), X10
+	MOV	X1, R(1)(X10)
+	MOV	X2, R(2)(X10)
+	MOV	X3, R(3)(X10)
+	MOV	TP, R(4)(X10)
+	MOV	X5, R(5)(X10)
+	MOV	X6, R(6)(X10)
+	MOV	X7, R(7)(X10)
+	MOV	X8, R(8)(X10)
+	MOV	X9, R(9)(X10)
+	MOV	X11, R(11)(X10)
+	MOV	X12, R(12)(X10)
+	MOV	X13, R(13)(X10)
+	MOV	X14, R(14)(X10)
+	MOV	X15, R(15)(X10)
+	MOV	X16, R(16)(X10)
+	MOV	X17, R(17)(X10)
+	MOV	X18, R(18)(X10)
+	MOV	X19, R(19)(X10)
+	MOV	X20, R(20)(X10)
+	MOV	X21, R(21)(X10)
+	MOV	X22, R(22)(X10)
+	MOV	X23, R(23)(X10)
+	MOV	X24, R(24)(X10)
+	MOV	X25, R(25)(X10)
+	MOV	X26, R(26)(X10)
+	MOV	g, R(27)(X10)
+	MOV	X28, R(28)(X10)
+	MOV	X29, R(29)(X10)
+	MOV	X30, R(30)(X10)
+	MOV	X31, R(31)(X10)
+	CSRRW	X0, SSCRATCH, X11	// the kernel's a0
+	MOV	X11, R(10)(X10)
+	CSRRS	X0, SEPC, X11
+	MOV	X11, R(0)(X10)
 	CSRRS	X0, SCAUSE, X11
-	CSRRS	X0, SEPC, X12
-	CSRRS	X0, STVAL, X13
-	MOV	X2, X14
-	MOV	$·faultStack(SB), X5
-	ADD	$(4096-64), X5, X2
-	MOV	X11, 8(X2)
-	MOV	X12, 16(X2)
-	MOV	X13, 24(X2)
-	MOV	X14, 32(X2)
-	MOV	X1, 40(X2)
+	MOV	X11, Frame_Cause(X10)
+	CSRRS	X0, STVAL, X11
+	MOV	X11, Frame_Tval(X10)
+	CSRRS	X0, SSTATUS, X11
+	MOV	X11, Frame_Status(X10)
+	CSRRS	X0, SATP, X11
+	MOV	X11, Frame_SATP(X10)
+	MOV	$·faultAgain(SB), X5
+	CSRRW	X5, STVEC, X0
+	// The kernel's stack may be what is broken, so the report has one of its own,
+	// and a g for it.
+	MOV	·faultG(SB), g
+	MOV	·faultSP(SB), X2
 	CALL	·kernelFault(SB)
 stop:
+	CSRRW	X0, SIE, X0
 	WFI
 	JMP	stop
+
+// faultAgain is the vector while a fault is reported.
+TEXT ·faultAgain(SB),NOSPLIT|NOFRAME,$0
+	MOV	$·faultStop(SB), X5
+	CSRRW	X5, STVEC, X0
+	MOV	·faultG(SB), g
+	MOV	·faultSP(SB), X2
+	CALL	·kernelFaultAgain(SB)
+	JMP	·faultStop(SB)
+
+TEXT ·faultStop(SB),NOSPLIT|NOFRAME,$0
+	CSRRW	X0, SIE, X0
+again:
+	WFI
+	JMP	again
+
+// func Break()
+TEXT ·Break(SB),NOSPLIT|NOFRAME,$0
+	EBREAK
+	RET
+
+// func G() uint64
+TEXT ·G(SB),NOSPLIT|NOFRAME,$0-8
+	MOV	g, ret+0(FP)
+	RET
 
 // func SetSATP(satp uint64)
 TEXT ·SetSATP(SB),NOSPLIT|NOFRAME,$0-8
