@@ -203,7 +203,10 @@ func (c *cpu) runShared(h *core.Hart, p *core.Process) {
 	c.l.lock.Lock()
 	k.On(c.index)
 	if p.Frame.Cause == hart.CauseSoftware {
+		// Also if p is doomed: an interrupt that is not acknowledged would keep all
+		// later ones from being sent.
 		hart.TakeInterrupt()
+		k.Interrupted(true)
 	}
 	if c.l.over() || k.Doomed(p) || k.Direct(p) {
 		return

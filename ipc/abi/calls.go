@@ -78,7 +78,7 @@ var Calls = [...]CallDoc{
 	{SysVMORead, "vmo_read", "a0 VMO, a1 offset, a2 buffer, a3 length", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, EFAULT}, "Copies out of a VMO."},
 	{SysVMOWrite, "vmo_write", "a0 VMO, a1 offset, a2 buffer, a3 length", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, EFAULT, ESEALED}, "Copies into a VMO that is not sealed."},
 	{SysSpawn, "spawn", "a0 spawn capability, a1 *SpawnSpec", "a0 process handle, a1 pid", []Errno{EBADF, EKIND, EPERM, EFAULT, EINVAL, EELF, EWX, EEXIST, ENOMEM, ENOSPC}, "Creates a process from an ELF in a VMO. On an error nothing remains."},
-	{SysProcessKill, "process_kill", "a0 process", "0", []Errno{EBADF, EKIND, EPERM, ENOENT}, "Ends a process with ExitKilled."},
+	{SysProcessKill, "process_kill", "a0 process", "0", []Errno{EBADF, EKIND, EPERM, ENOENT}, "Ends a process with ExitKilled. When it returns, the process has ended, also if another hart was running it: its name, its memory and all that it had are free."},
 	{SysProcessInfo, "process_info", "a0 process, or 0 for the caller", "a0 1 if it lives, a1 exit status, a2 pid, a3 frames used, a4 frame budget, a5 scause, a6 pc, a7 address of the fault that ended it", []Errno{EBADF, EKIND, EPERM}, "Tells the state of a process."},
 	{SysProcessWatch, "process_watch", "a0 process, a1 notification, a2 bits", "0", []Errno{EBADF, EKIND, EPERM, EBUSY, EINVAL, ECLOSED}, "Sets the bits when the process ends; at once if it has. A process has one watcher, until the notification of that ends."},
 	{SysConsoleWrite, "console_write", "a0 console, a1 buffer, a2 length", "bytes written", []Errno{EBADF, EKIND, EPERM, EFAULT, EINVAL}, "Writes to the console, at most MaxMessage bytes, in one piece."},

@@ -20,6 +20,7 @@ const (
 	threadRunning        // current
 	threadWaiting        // in a wait of its own choice
 	threadHanded         // was waiting, has been given its event, will run or be ready
+	threadKilling        // waits until the process that it killed on another hart has ended
 	threadGone           // its process has ended
 )
 
@@ -76,6 +77,7 @@ type Process struct {
 	firstNote  uint32
 
 	doomed  bool   // to be ended with exit by the hart that runs it
+	victim  uint32 // process that a killing thread waits for
 	handler uint64 // where a fault is delivered, 0 if nowhere
 	inFault bool
 	slices  bool       // the handler wants the ends of time slices
@@ -148,7 +150,7 @@ func (k *Kernel) end(p *Process, status int64) {
 			// It runs elsewhere at this moment. That hart ends it when it enters
 			// the kernel, which is soon.
 			p.doomed, p.exit = true, status
-			k.interrupt(int(p.hart))
+			k.poke(&k.harts[p.hart])
 			return
 		}
 		k.h.cur = 0
@@ -160,11 +162,24 @@ func (k *Kernel) end(p *Process, status int64) {
 	if p.id == k.root {
 		k.ended, k.status = true, status
 	}
+	if p.doomed {
+		k.killed(p)
+	}
 	if p.refs == 0 {
 		k.freeProcess(p)
 	}
 	if k.h.cur == 0 {
 		k.pick()
+	}
+}
+
+// killed lets those go on who killed p while another hart ran it.
+func (k *Kernel) killed(p *Process) {
+	p.doomed = false
+	for i := range k.procs {
+		if q := &k.procs[i]; q.thread == threadKilling && q.victim == p.id {
+			k.makeReady(q)
+		}
 	}
 }
 

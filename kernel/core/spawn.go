@@ -298,6 +298,11 @@ func (k *Kernel) sysProcessKill(p *Process) abi.Errno {
 	}
 	x[hart.A0] = 0
 	k.end(q, abi.ExitKilled)
+	if q.doomed {
+		// Whoever kills may count on what the process had, its name for one.
+		p.thread, p.victim = threadKilling, q.id
+		k.pick()
+	}
 	return abi.OK
 }
 

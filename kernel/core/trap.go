@@ -40,7 +40,6 @@ func (k *Kernel) General(p *Process) {
 	case hart.CauseEcallU:
 		k.Syscall(p)
 	case hart.CauseSoftware:
-		k.Interrupted(true)
 		k.Tick()
 	case hart.CauseTimer:
 		k.sliceUpcall(p)
