@@ -144,10 +144,10 @@ func (s *Space) leaf(va uint64) PTE {
 	return PTE(mem.Words(e.Addr())[index0(va)])
 }
 
-// next finds the first mapped page from va up to end, both page aligned user
-// addresses. It returns the entry of that page and its address, or nil. Holes
-// cost one step for each missing table, not for each page.
-func (s *Space) next(va, end uint64) (*uint64, uint64) {
+// next finds the first table of level 0 from va up to end, both page aligned user
+// addresses. It returns its entries of that range and the address of the first of
+// them, or nil. Holes cost one step for each missing table, not for each page.
+func (s *Space) next(va, end uint64) ([]uint64, uint64) {
 	for va < end {
 		e := PTE(mem.Words(s.Root)[index2(va)])
 		if e == 0 {
@@ -159,13 +159,8 @@ func (s *Space) next(va, end uint64) (*uint64, uint64) {
 			va = va&^(megaPage-1) + megaPage
 			continue
 		}
-		t := mem.Words(e.Addr())
-		for i := index0(va); i < entries && va < end; i++ {
-			if t[i] != 0 {
-				return &t[i], va
-			}
-			va += pageSize
-		}
+		i := index0(va)
+		return mem.Words(e.Addr())[i:min(entries, i+(end-va)/pageSize)], va
 	}
 	return nil, 0
 }
@@ -190,12 +185,17 @@ func (s *Space) Unmap(pool *mem.Pool, va uint64, n int) int {
 		return 0
 	}
 	removed := 0
-	for e, at := s.next(va, end); e != nil; e, at = s.next(at+pageSize, end) {
-		if *e&Owned != 0 {
-			pool.Give(s.Acct, PTE(*e).Addr())
+	for run, at := s.next(va, end); run != nil; run, at = s.next(at+uint64(len(run))*pageSize, end) {
+		for i, e := range run {
+			if e == 0 {
+				continue
+			}
+			if e&Owned != 0 {
+				pool.Give(s.Acct, PTE(e).Addr())
+			}
+			run[i] = 0
+			removed++
 		}
-		*e = 0
-		removed++
 	}
 	return removed
 }
@@ -211,9 +211,13 @@ func (s *Space) Protect(va uint64, n int, perm Perm) abi.Errno {
 	if !ok {
 		return abi.EINVAL
 	}
-	for e, at := s.next(va, end); e != nil; e, at = s.next(at+pageSize, end) {
-		old := PTE(*e)
-		*e = uint64(leaf(old.Addr(), perm) | old&(Owned|Device))
+	for run, at := s.next(va, end); run != nil; run, at = s.next(at+uint64(len(run))*pageSize, end) {
+		for i, e := range run {
+			if e != 0 {
+				old := PTE(e)
+				run[i] = uint64(leaf(old.Addr(), perm) | old&(Owned|Device))
+			}
+		}
 	}
 	return abi.OK
 }

@@ -52,6 +52,7 @@ var benchmarks = []struct {
 	{"yield", yield},
 	{"page_fault", pageFault},
 	{"map_unmap", mapUnmap},
+	{"vmo_map_1m", vmoMap1M},
 	{"spawn_go", spawnGo},
 	{"spawn_min", spawnMin},
 	{"chan_pingpong", chanPingPong},
@@ -204,6 +205,38 @@ func mapUnmap(name string) {
 			rawSys(abi.SysVMOMap, &a)
 			touch(a[0])
 			a[1] = abi.PageSize
+			rawSys(abi.SysUnmap, &a)
+			if a[0] != 0 {
+				panic("bench: unmap failed")
+			}
+		}
+	})
+	sys(abi.SysCapClose, vmo)
+}
+
+// vmoMap1M maps a mebibyte that is there, as its receiver does, reads a word of each
+// page and unmaps it.
+func vmoMap1M(name string) {
+	const size = 1 << 20
+	vmo := sys(abi.SysVMOCreate, size)[0]
+	full := uint64(abi.RightRead | abi.RightWrite)
+	at := sys(abi.SysVMOMap, vmo, 0, 0, size, full)[0]
+	for n := uint64(0); n < size; n += abi.PageSize {
+		touch(at + n)
+	}
+	sys(abi.SysUnmap, at, size)
+	sys(abi.SysVMOSeal, vmo)
+	var a [8]uint64
+	measure(name, 50, func(n int) {
+		for range n {
+			a = [8]uint64{vmo, 0, 0, size, uint64(abi.RightRead)}
+			rawSys(abi.SysVMOMap, &a)
+			for n := uint64(0); n < size; n += abi.PageSize {
+				if look(a[0]+n) != 1 {
+					panic("bench: other memory")
+				}
+			}
+			a[1] = size
 			rawSys(abi.SysUnmap, &a)
 			if a[0] != 0 {
 				panic("bench: unmap failed")

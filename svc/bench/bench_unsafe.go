@@ -27,3 +27,6 @@ func start() *abi.Start { return (*abi.Start)(unsafe.Add(nil, uintptr(abi.StartP
 
 // touch writes to the memory at va.
 func touch(va uint64) { *(*byte)(unsafe.Add(nil, uintptr(va))) = 1 }
+
+// look reads the memory at va.
+func look(va uint64) byte { return *(*byte)(unsafe.Add(nil, uintptr(va))) }

@@ -165,5 +165,5 @@ func widening(_ context.Context, a *attacker) error {
 			return err
 		}
 	}
-	return nil
+	return a.narrowed(v, h)
 }

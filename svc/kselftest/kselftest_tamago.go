@@ -30,6 +30,8 @@ var proofs = []proof{
 	{"as map ok", asMap},
 	{"spawn ok", spawned},
 	{"w^x enforced", wxEnforced},
+	{"vmo seal ok", vmoSeal},
+	{"vmo share ok", vmoShare},
 	{"ipc queue full ok", queueFull},
 	{"ipc bytes full ok", bytesFull},
 	{"ipc global bytes budget ok", serverQuota},
