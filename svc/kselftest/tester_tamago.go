@@ -302,16 +302,22 @@ func (t *tester) wait(accept, cookie, buffer uint64, deadline int64) ipc.Regs {
 		t.arm(accept, cookie, buffer)
 	}
 	for {
-		if len(t.arrived) > 0 {
-			r := t.arrived[0]
-			t.arrived = t.arrived[1:]
-			return r
-		}
-		r := caller(self).event(abi.SysWait, ipc.Regs{A: [8]uint64{3: uint64(deadline)}})
-		if !t.took(&r) {
+		if r, ok := t.step(deadline); ok {
 			return r
 		}
 	}
+}
+
+// step is wait until the next event of any kind; it returns false if that was of a
+// puppet that asks for orders.
+func (t *tester) step(deadline int64) (r ipc.Regs, ok bool) {
+	if len(t.arrived) > 0 {
+		r = t.arrived[0]
+		t.arrived = t.arrived[1:]
+		return r, true
+	}
+	r = caller(self).event(abi.SysWait, ipc.Regs{A: [8]uint64{3: uint64(deadline)}})
+	return r, !t.took(&r)
 }
 
 // arm makes an endpoint deliver its next request.
@@ -388,8 +394,7 @@ func (t *tester) nothing(why string) {
 func (t *tester) until(what string, cond func() bool) {
 	for end := now() + int64(patience); !cond(); {
 		check(now() < end, "waited in vain for %s", what)
-		r := t.wait(0, 0, 0, now()+int64(time.Millisecond))
-		if r.A[0] != abi.EventNone {
+		if r, ok := t.step(now() + int64(time.Millisecond)); ok && r.A[0] != abi.EventNone {
 			t.events = append(t.events, r)
 		}
 	}
