@@ -46,6 +46,7 @@ const (
 	ENOENT       Errno = 19 // nothing there: no call outstanding, no such child
 	EPEERNOSPACE Errno = 20 // the receiver has no free capability slot
 	ESEALED      Errno = 21 // the memory object is sealed: nobody can change it any more
+	EFRAG        Errno = 22 // no free memory lies together in that length; it may later
 )
 
 // Limits of the ABI.
@@ -55,6 +56,7 @@ const (
 	MaxName      = 32       // bytes of a service name
 	MaxSpawnCaps = 16       // capabilities handed over at spawn
 	MaxBootData  = 16 << 10 // bytes of arguments, environment and boot data at spawn
+	MaxDMA       = 1 << 20  // bytes of one DMA buffer, which the kernel zeroes in one go
 	PageSize     = 4096
 )
 
@@ -83,15 +85,16 @@ const (
 	RightRecv                      // endpoint: receive; never copied, so an endpoint has one server
 	RightSignal                    // notification: set bits
 	RightWait                      // notification: receive its bits as events
-	RightRead                      // VMO: map readable, read; process: query
-	RightWrite                     // VMO: map writable, write; console: write
+	RightRead                      // VMO: map readable, read; process: query; window: map, with RightWrite
+	RightWrite                     // VMO: map writable, write; console: write; window: have DMA buffers
 	RightExec                      // VMO: map executable
-	RightManage                    // process: kill, give memory; spawn: create processes; timer: set
+	RightManage                    // process: kill, give memory; spawn: create processes; timer: set; devices: query, create; window: release; interrupt: bind, acknowledge
 	RightGrant                     // any kind: copy, and move in a message
+	RightDMA                       // VMO: ask for the physical address; only a DMA buffer has it
 )
 
 // AllRights is every right there is.
-const AllRights = RightGrant<<1 - 1
+const AllRights = RightDMA<<1 - 1
 
 // Kind of a capability.
 type Kind uint8
@@ -106,7 +109,24 @@ const (
 	KindSpawn
 	KindTimer
 	KindConsole
-	KindCount // number of kinds
+	KindDevices // the devices that the device tree names: to create windows and interrupts
+	KindMMIO    // window on the registers of one device
+	KindIRQ     // interrupt line of one device
+	KindCount   // number of kinds
+)
+
+// DeviceKind says what a device is, as far as the device tree knows.
+type DeviceKind uint64
+
+// The kinds of devices.
+const (
+	DeviceVirtIO DeviceKind = 1 // virtio-mmio slot; its registers tell which device is in it, if any
+)
+
+// State of a device, bits in a4 of device_info.
+const (
+	DeviceWindow = 1 << 0 // a capability to its window exists
+	DeviceIRQ    = 1 << 1 // a capability to its interrupt exists
 )
 
 // Flags in a1. CALL, SEND and REPLY take the length of the message in the low
@@ -204,4 +224,5 @@ var errorTexts = [...]string{
 	ECANCELED: "canceled", EEXIST: "exists", EOVERLAP: "range in use", EWX: "writable and executable",
 	EELF: "not an acceptable program", EBUSY: "busy", ENOENT: "not found", EPEERNOSPACE: "receiver's table full",
 	ESEALED: "sealed",
+	EFRAG: "no memory in one piece",
 }

@@ -13,8 +13,11 @@ import (
 // Boot creates the root process from the archive a, which lies at base and stays
 // there. Its capabilities, from [abi.BootHandle] 0 on: spawn, console, and a
 // memory object for each entry of the archive in directory order, executable if it
-// is an ELF file.
+// is an ELF file, and last the devices.
 func (k *Kernel) Boot(a *image.Archive, base mem.PA) error {
+	if err := k.addDevices(); err != nil {
+		return err
+	}
 	boot := image.Boot{}
 	if e := a.Lookup(image.EntryBoot); e != nil {
 		var err error
@@ -50,7 +53,8 @@ func (k *Kernel) Boot(a *image.Archive, base mem.PA) error {
 		}
 		k.newCap(p, abi.KindVMO, objects[i], rights, 0, 0)
 	}
-	k.start(p, k.handleFor(console), uint64(2+a.Count))
+	k.newCap(p, abi.KindDevices, 0, abi.RightManage|abi.RightGrant, 0, 0)
+	k.start(p, k.handleFor(console), uint64(3+a.Count))
 	return nil
 }
 
@@ -81,5 +85,8 @@ func (k *Kernel) Shutdown() {
 			k.harts[p.hart].cur, p.thread = 0, threadHanded
 		}
 		k.end(p, abi.ExitKilled)
+	}
+	for i := range k.devices {
+		k.releaseKept(&k.devices[i])
 	}
 }

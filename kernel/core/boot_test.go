@@ -22,7 +22,7 @@ func TestBoot(t *testing.T) {
 	var st abi.Start
 	copy(startBytes(&st), p.read(abi.StartPage, len(startBytes(&st))))
 	if st.Magic != abi.StartMagic || st.Version != abi.Version || st.PID != p.pid || st.ServiceID != ServiceID([]byte("root")) ||
-		st.Argc != 2 || st.Envc != 1 || st.TickNS != 100 || st.NumCaps != 5 || st.Console != hConsole || st.Seed == [32]byte{} ||
+		st.Argc != 2 || st.Envc != 1 || st.TickNS != 100 || st.NumCaps != 6 || st.Console != hConsole || st.Seed == [32]byte{} ||
 		st.HeapStart != abi.HeapBase || st.HeapEnd != abi.HeapBase+rootBudget*abi.PageSize+heapSlack || st.BornNS != s.clock {
 		t.Errorf("start page: %+v", st)
 	}
@@ -35,7 +35,7 @@ func TestBoot(t *testing.T) {
 	if got := p.read(st.FilesPtr, 5000); !bytes.Equal(got, elftest.Pattern(9, 5000)) || st.FilesLen != 5000 {
 		t.Error("initial files differ")
 	}
-	for i, kind := range []abi.Kind{abi.KindSpawn, abi.KindConsole, abi.KindVMO, abi.KindVMO, abi.KindVMO} {
+	for i, kind := range []abi.Kind{abi.KindSpawn, abi.KindConsole, abi.KindVMO, abi.KindVMO, abi.KindVMO, abi.KindDevices} {
 		if got := p.must(abi.SysCapInfo, uint64(abi.BootHandle(i))); got != uint64(kind) {
 			t.Errorf("boot capability %d is of kind %d, want %d", i, got, kind)
 		}

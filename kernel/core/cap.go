@@ -169,8 +169,12 @@ func (k *Kernel) movable(p *Process, h uint64) (uint32, abi.Errno) {
 	if i == 0 {
 		return 0, abi.EBADF
 	}
-	if r := k.caps[i].rights; r&abi.RightGrant == 0 || r&solitary != 0 {
+	n := &k.caps[i]
+	if n.rights&abi.RightGrant == 0 || n.rights&solitary != 0 {
 		return 0, abi.EPERM
+	}
+	if exclusive(n.kind) && k.inUse(i) {
+		return 0, abi.EBUSY
 	}
 	return i, abi.OK
 }
@@ -184,6 +188,9 @@ func (k *Kernel) handleFor(i uint32) uint64 {
 // closeNode removes one capability. Its children become its parent's.
 func (k *Kernel) closeNode(i uint32) {
 	n := &k.caps[i]
+	if exclusive(n.kind) {
+		k.disown(i)
+	}
 	k.detach(i)
 	if n.call != 0 {
 		k.calls[n.call].cap = 0
@@ -304,9 +311,15 @@ func (k *Kernel) derive(holder *Process, h, rights, badge uint64, p *Process) (u
 	} else if n.kind != abi.KindEndpoint || n.badge != 0 {
 		return 0, abi.EINVAL
 	}
+	if exclusive(n.kind) && (n.child != 0 || k.inUse(i)) {
+		return 0, abi.EBUSY
+	}
 	c := k.newCap(p, n.kind, n.obj, r, badge, i)
 	if c == 0 {
 		return 0, abi.ENOSPC
+	}
+	if exclusive(n.kind) {
+		k.own(c)
 	}
 	return c, abi.OK
 }
@@ -348,12 +361,15 @@ func (k *Kernel) sysCapInfo(p *Process) abi.Errno {
 	}
 	n := &k.caps[i]
 	x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3], x[hart.A4] = uint64(n.kind), uint64(n.rights), n.badge, 0, 0
-	if n.kind == abi.KindVMO {
+	switch n.kind {
+	case abi.KindVMO:
 		v := &k.vmos[n.obj]
 		x[hart.A3] = v.size
 		if v.sealed || v.immutable() {
 			x[hart.A4] = 1
 		}
+	case abi.KindMMIO:
+		x[hart.A3] = k.devices[n.obj].Size
 	}
 	return abi.OK
 }

@@ -27,9 +27,14 @@ func (c *checker) vmoTable() {
 		if v.immutable() {
 			continue
 		}
-		c.want(v.refs+v.maps != 0, "vmo %d is named by nobody", i)
+		c.want((v.refs+v.maps == 0) == c.kept[i], "vmo %d: named %d times and mapped %d times, kept back: %v", i, v.refs, v.maps, c.kept[i])
 		if p := &c.procs[v.owner]; p.state == procLive && p.pid == v.pid {
 			c.owned.vmos[v.owner]++
+		}
+		if v.dev != 0 {
+			n := int(v.size / abi.PageSize)
+			c.want(v.base != 0 && v.index == 0 && v.account.Used() == n && v.account.Limit() == n, "vmo %d: DMA buffer of %d frames at %#x, account says %d of %d", i, n, v.base, v.account.Used(), v.account.Limit())
+			continue
 		}
 		frames := 1
 		for t, table := range mem.Words(v.index) {
@@ -58,7 +63,7 @@ func (c *checker) vmoTable() {
 // frames checks that every frame is charged to whoever has it, and that no space
 // maps what it has no right to.
 func (c *checker) frames() {
-	used, reserved := 1, 0
+	used, reserved := 1+c.hog.Used(), c.hog.Limit()-c.hog.Used()
 	for i := range c.procs {
 		p := &c.procs[i]
 		if p.state != procLive {
@@ -77,6 +82,9 @@ func (c *checker) frames() {
 					want = r.perm
 				} else if va < abi.StartPage {
 					want = 0
+				}
+				if r := p.regionOf(va); (e&sv39.Device != 0) != (r != nil && r.kind == regionDevice) || e&sv39.Device != 0 && e.Addr() != c.devices[r.dev].Base+mem.PA(r.off+va-r.start) {
+					c.want(false, "proc %d: %#x is mapped to %#x, region %+v", i, va, e, r)
 				}
 				if e.Perm() != want || e&(sv39.W|sv39.X) == sv39.W|sv39.X {
 					c.want(false, "proc %d: %#x is mapped with %#x, want %#x", i, va, e.Perm(), want)

@@ -15,10 +15,13 @@ type checker struct {
 		procs [maxProcesses + 1]uint32
 		vmos  [maxVMOs + 1]uint32
 		maps  [maxVMOs + 1]uint32
-		tmrs  [maxTimers + 1]uint32
-		recv  [maxEndpoints + 1]uint32 // receive rights
-		wait  [maxNotifs + 1]uint32    // wait rights
+		// Of devices: mappings, and capabilities that nothing was derived from.
+		windows, owners, lines [maxDevices + 1]uint32
+		tmrs                   [maxTimers + 1]uint32
+		recv                   [maxEndpoints + 1]uint32 // receive rights
+		wait                   [maxNotifs + 1]uint32    // wait rights
 	}
+	kept  [maxVMOs + 1]bool // back, by devices
 	owned struct {
 		eps, notes, tmrs, vmos [maxProcesses + 1]uint32
 	}
@@ -35,6 +38,7 @@ func (s *sim) check() {
 	c.notifTable()
 	c.timerTable()
 	c.callTable()
+	c.deviceTable()
 	c.vmoTable()
 	c.frames()
 	if s.tb.Failed() {
@@ -142,6 +146,11 @@ func (c *checker) process(p *Process) {
 		if r.vmo != 0 {
 			c.refs.maps[r.vmo]++
 		}
+		if r.dev != 0 {
+			c.refs.windows[r.dev]++
+			c.want(c.devices[r.dev].window != 0 && c.caps[c.devices[r.dev].window].owner == p.id, "proc %d maps device %d, whose owner it is not", p.id, r.dev)
+		}
+		c.want((r.dev != 0) == (r.kind == regionDevice), "proc %d: region %#x of kind %d has device %d", p.id, r.start, r.kind, r.dev)
 	}
 	c.handles(p)
 }
@@ -209,6 +218,16 @@ func (c *checker) capTable() {
 			c.refs.vmos[n.obj]++
 		case abi.KindTimer:
 			c.refs.tmrs[n.obj]++
+		case abi.KindMMIO, abi.KindIRQ:
+			c.want(n.child == 0 || c.caps[n.child].next == 0, "node %d of device %d was given away twice", i, n.obj)
+			c.want(n.obj != 0 && uint64(n.obj) <= c.numDevices, "node %d of device %d", i, n.obj)
+			if owner := &c.refs.owners; n.child == 0 {
+				if n.kind == abi.KindIRQ {
+					owner = &c.refs.lines
+				}
+				owner[n.obj]++
+				c.want(c.devices[n.obj].window == i || c.devices[n.obj].line == i, "node %d owns device %d, which says %d and %d", i, n.obj, c.devices[n.obj].window, c.devices[n.obj].line)
+			}
 		case abi.KindEndpoint:
 			if n.rights&abi.RightRecv != 0 {
 				c.refs.recv[n.obj]++
@@ -229,7 +248,8 @@ func (c *checker) capTable() {
 			m := &c.caps[j]
 			c.want(m.parent == i && m.prev == prev, "node %d: broken among the children of %d", j, i)
 			// A parent may have lost RightGrant on its way to another process since.
-			c.want(m.kind == n.kind && m.obj == n.obj && m.gen == n.gen && m.rights&^(n.rights|abi.RightGrant) == 0, "node %d differs from its parent: kind %d, rights %#x", j, m.kind, m.rights)
+			minted := n.kind == abi.KindDevices && exclusive(m.kind)
+			c.want(minted || m.kind == n.kind && m.obj == n.obj && m.gen == n.gen && m.rights&^(n.rights|abi.RightGrant) == 0, "node %d differs from its parent: kind %d, rights %#x", j, m.kind, m.rights)
 			c.want(n.badge == 0 || m.badge == n.badge, "node %d: badge %#x under %#x", j, m.badge, n.badge)
 			prev = j
 			walk(j)

@@ -24,6 +24,9 @@ type Config struct {
 	Interrupt func(hart int)
 	// FloatingPoint unit of the hart; see package hart.
 	FP FloatingPoint
+	// Devices that processes may have, and the controller of their interrupts.
+	Devices    []Device
+	Interrupts Interrupts
 }
 
 // FloatingPoint moves the registers of the floating-point unit. They belong to one
@@ -43,6 +46,7 @@ type Kernel struct {
 	fencePage  func(va, asid, harts uint64)
 	interrupt  func(hart int)
 	fp         FloatingPoint
+	interrupts Interrupts
 	tickNS     uint64
 	drbg       drbg
 
@@ -69,6 +73,9 @@ type Kernel struct {
 	freeVMOs  uint32
 	lastPID   uint32
 
+	offered    []Device // until Boot has checked them
+	numDevices uint64
+
 	spec abi.SpawnSpec
 	prog elf.Program
 
@@ -80,6 +87,8 @@ type Kernel struct {
 	notifs    [maxNotifs + 1]notification
 	timers    [maxTimers + 1]timer
 	vmos      [maxVMOs + 1]vmo
+	devices   [maxDevices + 1]device // the first numDevices from 1 on
+	sources   [maxSource + 1]uint8   // device by its interrupt source
 	calls     [maxCalls + 1]call
 	resolve   [maxProcesses + 1]func(*sv39.Space, uint64, bool) bool
 	scratch   [abi.MaxBootData]byte // one user buffer at a time passes through here
@@ -91,7 +100,7 @@ func New(c Config) *Kernel {
 	k := &Kernel{
 		pool: c.Pool, kernelRoot: c.KernelRoot, console: c.Console, now: c.Now,
 		tickNS: c.TickNS, fenceSpace: c.FenceSpace, fencePage: c.FencePage, interrupt: c.Interrupt, fp: c.FP,
-		drbg: drbg{state: c.Seed},
+		drbg: drbg{state: c.Seed}, interrupts: c.Interrupts, offered: c.Devices,
 	}
 	for i := range k.harts {
 		k.harts[i].index = uint32(i)

@@ -18,6 +18,9 @@ const (
 
 	maxEndpointDepth = 256 // calls queued on one endpoint
 
+	maxDevices = 64   // devices that processes may have; a board names at most 32 slots and a few more
+	maxSource  = 1023 // highest interrupt source of a PLIC
+
 	maxCaps      = maxProcesses * capsPerProcess
 	maxEndpoints = maxProcesses * endpointsPerProcess
 	maxNotifs    = maxProcesses * notifsPerProcess

@@ -182,7 +182,7 @@ func (k *Kernel) sysVMOResize(p *Process) abi.Errno {
 	if v.pid != p.pid {
 		return abi.EPERM // its budget is another's
 	}
-	if bytes == 0 || bytes > maxVMOBytes {
+	if bytes == 0 || bytes > maxVMOBytes || v.dev != 0 {
 		return abi.EINVAL
 	}
 	if v.sealed {

@@ -70,6 +70,9 @@ func (w *world) child() {
 	if w.upTo(3) == 0 && w.lookup(w.root.Process, hSpawn) != 0 {
 		w.give(w.root, hSpawn, abi.RightManage, 0, q)
 	}
+	if w.upTo(2) == 0 && w.lookup(w.root.Process, hDevices) != 0 {
+		w.give(w.root, hDevices, abi.RightManage, 0, q)
+	}
 	w.give(w.root, h, abi.RightRead|abi.RightManage|abi.RightGrant, 0, q) // itself
 	recv := q.must(abi.SysEndpointCreate, uint64(1+w.upTo(6)), []uint64{0, 64, abi.MaxMessage}[w.upTo(3)])
 	note := q.must(abi.SysNotificationCreate, uint64(w.upTo(100)))
@@ -279,6 +282,8 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 		a[0], a[1] = w.pick(0, 1), w.pick(0, elftest.Hello().Entry)
 	case abi.SysSystemInfo:
 		a[0] = w.handle(q, abi.KindSpawn)
+	default:
+		w.deviceArguments(q, num, a)
 	}
 	if w.upTo(30) == 0 {
 		a[w.upTo(7)] = w.wild()
@@ -304,6 +309,7 @@ func (w *world) counts(q proc) counts {
 // step lets one process do one thing.
 func (w *world) step() {
 	w.console = w.console[:0]
+	w.stir()
 	q, ok := w.actor()
 	if !ok || w.upTo(12) == 0 {
 		w.advance(int64(w.upTo(400)))
@@ -387,6 +393,7 @@ func (w *world) finish() {
 	w.Shutdown()
 	w.check()
 	w.allBack()
+	w.plic.quiet()
 }
 
 // allBack checks that nothing is in use any more.

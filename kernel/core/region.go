@@ -9,9 +9,10 @@ import (
 
 // Kinds of a region: what a page shows when it is first touched.
 const (
-	regionZero  = iota // zeroes
-	regionCopy         // a private copy of the VMO's page
-	regionShare        // the VMO's page itself
+	regionZero   = iota // zeroes
+	regionCopy          // a private copy of the VMO's page
+	regionShare         // the VMO's page itself
+	regionDevice        // registers of the device
 )
 
 // region is a range of user addresses with one kind of content. Pages appear in
@@ -20,10 +21,11 @@ type region struct {
 	start, end uint64 // page aligned
 	perm       sv39.Perm
 	kind       uint8
-	user       bool   // made by VMO_MAP, so UNMAP may remove it
-	vmo        uint32 // 0 for regionZero; counted in its maps
+	user       bool   // made by VMO_MAP or MMIO_MAP, so UNMAP may remove it
+	dev        uint16 // of regionDevice; counted in its maps
+	vmo        uint32 // of regionCopy and regionShare; counted in its maps
 	next, prev uint32 // of the same object, by regionRef
-	off        uint64 // offset of start in the VMO
+	off        uint64 // offset of start in the VMO or the window
 	fileEnd    uint64 // from this address on, regionCopy shows zeroes
 }
 
@@ -40,6 +42,9 @@ func (k *Kernel) addRegion(p *Process, r *region) abi.Errno {
 		k.vmos[r.vmo].maps++
 		k.linkRegion(regionRef(p, p.numRegions))
 	}
+	if r.dev != 0 {
+		k.devices[r.dev].maps++
+	}
 	p.hotRegion = uint32(p.numRegions)
 	p.numRegions++
 	return abi.OK
@@ -50,6 +55,9 @@ func (k *Kernel) dropRegion(r *region) {
 		k.unlinkRegion(r)
 		k.vmos[r.vmo].maps--
 		k.maybeFreeVMO(r.vmo)
+	}
+	if r.dev != 0 {
+		k.devices[r.dev].maps--
 	}
 }
 
@@ -90,6 +98,9 @@ func (k *Kernel) touch(p *Process, va uint64, need sv39.Perm) int {
 			return touchNoMem
 		}
 		return touched(p.space.Map(k.pool, va, pa, r.perm))
+	}
+	if r.kind == regionDevice {
+		return touched(p.space.MapDevice(k.pool, va, k.devices[r.dev].Base+mem.PA(r.off+va-r.start), r.perm))
 	}
 	if pa, ok = k.pool.Take(&p.acct); !ok {
 		if p.space.Lookup(va) != 0 {
@@ -142,6 +153,17 @@ func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
 	if v.sealed && rights&abi.RightWrite != 0 {
 		return abi.ESEALED
 	}
+	r := region{perm: permOf(rights), kind: regionShare, vmo: n.obj, off: off}
+	if errno := k.mapRegion(p, va, length, &r); errno != abi.OK {
+		return errno
+	}
+	k.mapPresent(p, &r)
+	return abi.OK
+}
+
+// mapRegion adds r, at the page address va or where there is room, for a system
+// call whose result is the address.
+func (k *Kernel) mapRegion(p *Process, va, length uint64, r *region) abi.Errno {
 	if va == 0 {
 		if va = p.freeRange(length); va == 0 {
 			return abi.ENOSPC
@@ -149,12 +171,11 @@ func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
 	} else if va < abi.MapBase || va >= abi.MapEnd || length > abi.MapEnd-va {
 		return abi.EINVAL
 	}
-	r := region{start: va, end: va + length, perm: permOf(rights), kind: regionShare, user: true, vmo: n.obj, off: off}
-	if errno := k.addRegion(p, &r); errno != abi.OK {
+	r.start, r.end, r.user = va, va+length, true
+	if errno := k.addRegion(p, r); errno != abi.OK {
 		return errno
 	}
-	k.mapPresent(p, &r)
-	x[hart.A0] = va
+	p.Frame.X[hart.A0] = va
 	return abi.OK
 }
 
@@ -207,16 +228,24 @@ func (k *Kernel) sysUnmap(p *Process) abi.Errno {
 		if r.start != va || r.end-r.start != length || !r.user {
 			continue
 		}
-		p.space.Unmap(k.pool, va, int(length/abi.PageSize))
-		k.fenceRange(p, va, length)
-		k.dropRegion(r)
-		p.numRegions--
-		if i != p.numRegions {
-			k.moveRegion(p, p.numRegions, i)
-		}
-		p.hotRegion = 0 // always in use: regions of the program are never unmapped
+		k.removeRegion(p, i)
 		x[hart.A0] = 0
 		return abi.OK
 	}
 	return abi.ENOENT
+}
+
+// removeRegion takes region i out of the address space of p, at once for every
+// access that follows.
+func (k *Kernel) removeRegion(p *Process, i int) {
+	r := &p.regions[i]
+	length := r.end - r.start
+	p.space.Unmap(k.pool, r.start, int(length/abi.PageSize))
+	k.fenceRange(p, r.start, length)
+	k.dropRegion(r)
+	p.numRegions--
+	if i != p.numRegions {
+		k.moveRegion(p, p.numRegions, i)
+	}
+	p.hotRegion = 0 // always in use: regions of the program are never unmapped
 }

@@ -24,8 +24,10 @@ type sim struct {
 	console []byte
 	pool    *mem.Pool
 	tables  mem.Account // of the kernel's own page table
+	hog     mem.Account // of the test itself
 	free    int         // frames free before the first process
 	unit    fpUnit
+	plic    plic
 	tlb     map[tlbKey]sv39.PTE
 	root    proc
 	names   int // services spawned so far
@@ -53,6 +55,7 @@ var (
 	hConsole = uint64(abi.BootHandle(1))
 	hProgram = uint64(abi.BootHandle(2))
 	hFiles   = uint64(abi.BootHandle(3))
+	hDevices = uint64(abi.BootHandle(5))
 )
 
 // scratchVA is memory of every simulated process for arguments and buffers: its
@@ -89,7 +92,9 @@ func newSim(tb testing.TB) *sim {
 	kernelRoot, _ := s.pool.Take(&s.tables)
 	mem.Zero(kernelRoot)
 	s.free = s.pool.Free()
+	s.plic.tb = tb
 	s.Kernel = New(Config{
+		Devices: simDevices, Interrupts: &s.plic,
 		Pool: s.pool, KernelRoot: kernelRoot, TickNS: 100, Seed: [32]byte{1},
 		Console: func(b []byte) { s.console = append(s.console, b...) },
 		Now:     func() int64 { return s.clock },
@@ -184,7 +189,7 @@ func (s *sim) refused(num uint64, errno abi.Errno) {
 }
 
 func refusal(a0 uint64) abi.Errno {
-	if v := int64(a0); v < 0 && v >= -int64(abi.ESEALED) {
+	if v := int64(a0); v < 0 && v >= -int64(abi.EFRAG) {
 		return abi.Errno(-v)
 	}
 	return abi.OK

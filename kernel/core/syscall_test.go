@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"testing"
 
 	"nexus.internal/ipc/abi"
@@ -96,13 +97,17 @@ const (
 	waitNot = uint64(abi.FlagNoWait)
 )
 
-// refusals is, for every system call, every documented way to be refused.
-var refusals = []struct {
+// refusalCase is a system call that is refused.
+type refusalCase struct {
 	name string
 	num  uint64
 	want abi.Errno
 	args func(b *testbed) []uint64
-}{
+}
+
+// refusals is, for every system call, every documented way to be refused. Those of
+// devices are in a file of their own.
+var refusals = []refusalCase{
 	{"bogus accept", abi.SysWait, abi.EBADF, func(b *testbed) []uint64 { return []uint64{0, waitNot, bogus} }},
 	{"notification", abi.SysWait, abi.EKIND, func(b *testbed) []uint64 { return []uint64{0, waitNot, b.note} }},
 	{"no receive right", abi.SysWait, abi.EPERM, func(b *testbed) []uint64 { return []uint64{0, waitNot, b.send} }},
@@ -433,7 +438,7 @@ func TestRefusals(t *testing.T) {
 		}
 		s.check()
 	}
-	for _, tt := range refusals {
+	for _, tt := range slices.Concat(refusals, deviceRefusals()) {
 		name := "unknown"
 		if tt.num < abi.SysCount {
 			name = abi.Calls[tt.num].Name

@@ -44,6 +44,8 @@ func (k *Kernel) General(p *Process) {
 	case hart.CauseTimer:
 		k.sliceUpcall(p)
 		k.Tick()
+	case hart.CauseExternal:
+		k.Interrupt()
 	case hart.CauseLoadPage:
 		k.pageFault(p, sv39.Perm(sv39.R))
 	case hart.CauseStorePage:
@@ -231,6 +233,24 @@ func (k *Kernel) syscall(p *Process) abi.Errno {
 		return k.sysVMOSeal(p)
 	case abi.SysVMOResize:
 		return k.sysVMOResize(p)
+	case abi.SysDeviceInfo:
+		return k.sysDeviceInfo(p)
+	case abi.SysMMIOCreate:
+		return k.sysMMIOCreate(p)
+	case abi.SysMMIOMap:
+		return k.sysMMIOMap(p)
+	case abi.SysMMIORelease:
+		return k.sysMMIORelease(p)
+	case abi.SysIRQCreate:
+		return k.sysIRQCreate(p)
+	case abi.SysIRQBind:
+		return k.sysIRQBind(p)
+	case abi.SysIRQAck:
+		return k.sysIRQAck(p)
+	case abi.SysDMACreate:
+		return k.sysDMACreate(p)
+	case abi.SysDMAAddress:
+		return k.sysDMAAddress(p)
 	default:
 		return abi.ENOSYS
 	}

@@ -10,7 +10,8 @@ import (
 // the boot image is contiguous, never written and never freed. One that a process
 // creates has pages of its own, which appear zeroed at first use; their budget is
 // taken from the creator's and stays with the object, so that a process cannot
-// leave memory behind that nobody pays for.
+// leave memory behind that nobody pays for. A DMA buffer is contiguous and has its
+// pages from the start.
 type vmo struct {
 	refs    uint32 // capabilities
 	maps    uint32 // regions
@@ -20,8 +21,10 @@ type vmo struct {
 	owner   uint32 // creator's table entry
 	pid     uint64 // creator's pid; 0 in the boot image
 	size    uint64 // bytes, whole pages
-	base    mem.PA // first byte in the boot image
+	base    mem.PA // first byte if it is contiguous, else 0
 	index   mem.PA // frame with one entry per leaf table, each with one entry per page
+	dev     uint32 // device of a DMA buffer
+	epoch   uint64 // that the device was in when the buffer was made
 	account mem.Account
 }
 
@@ -47,7 +50,7 @@ func (v *vmo) immutable() bool { return v.pid == 0 }
 
 // page returns the frame of page n of v, taking a zeroed one if it is new.
 func (k *Kernel) page(v *vmo, n uint64) (mem.PA, bool) {
-	if v.immutable() {
+	if v.base != 0 {
 		return v.base + mem.PA(n*abi.PageSize), true
 	}
 	table := &mem.Words(v.index)[n/pagesPerTable]
@@ -99,7 +102,7 @@ func (k *Kernel) sysVMOCreate(p *Process) abi.Errno {
 		return abi.ENOMEM
 	}
 	k.freeVMOs = v.next
-	v.refs, v.maps, v.first, v.next, v.base, v.sealed = 0, 0, 0, 0, 0, false
+	v.refs, v.maps, v.first, v.next, v.base, v.dev, v.sealed = 0, 0, 0, 0, 0, 0, false
 	v.owner, v.pid, v.size = p.id, p.pid, size
 	v.index, _ = k.zeroFrame(&v.account)
 	p.numVMOs++
@@ -112,9 +115,34 @@ func (k *Kernel) sysVMOCreate(p *Process) abi.Errno {
 // more, and its budget to its creator if that still lives.
 func (k *Kernel) maybeFreeVMO(i uint32) {
 	v := &k.vmos[i]
-	if v.refs != 0 || v.maps != 0 || v.immutable() {
+	if v.refs != 0 || v.maps != 0 || v.immutable() || v.dev != 0 && k.keepBack(i) {
 		return
 	}
+	k.freeVMO(i)
+}
+
+func (k *Kernel) freeVMO(i uint32) {
+	v := &k.vmos[i]
+	if v.base != 0 {
+		for at := uint64(0); at < v.size; at += abi.PageSize {
+			k.pool.Give(&v.account, v.base+mem.PA(at))
+		}
+	} else {
+		k.freePages(v)
+	}
+	if p := &k.procs[v.owner]; p.state == procLive && p.pid == v.pid {
+		k.pool.Move(&v.account, &p.acct, v.account.Limit())
+		p.numVMOs--
+	} else {
+		k.pool.Close(&v.account)
+	}
+	v.index, v.base, v.dev, v.pid, v.size = 0, 0, 0, 0, 0
+	v.next = k.freeVMOs
+	k.freeVMOs = i
+}
+
+// freePages returns the pages of v that were touched, with their tables.
+func (k *Kernel) freePages(v *vmo) {
 	index := mem.Words(v.index)
 	for t, table := range index {
 		if table == 0 {
@@ -129,15 +157,6 @@ func (k *Kernel) maybeFreeVMO(i uint32) {
 		index[t] = 0
 	}
 	k.pool.Give(&v.account, v.index)
-	if p := &k.procs[v.owner]; p.state == procLive && p.pid == v.pid {
-		k.pool.Move(&v.account, &p.acct, v.account.Limit())
-		p.numVMOs--
-	} else {
-		k.pool.Close(&v.account)
-	}
-	v.index, v.pid, v.size = 0, 0, 0
-	v.next = k.freeVMOs
-	k.freeVMOs = i
 }
 
 // readVMO fills dst from the bytes of v at off, which must be inside. Pages that
@@ -157,7 +176,7 @@ func (k *Kernel) readVMO(v *vmo, off uint64, dst []byte) {
 
 // present returns the frame of page n of v, 0 if it was never touched.
 func (k *Kernel) present(v *vmo, n uint64) mem.PA {
-	if v.immutable() {
+	if v.base != 0 {
 		return v.base + mem.PA(n*abi.PageSize)
 	}
 	table := mem.Words(v.index)[n/pagesPerTable]

@@ -1,0 +1,52 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/sv39"
+)
+
+func (k *Kernel) sysMMIOCreate(p *Process) abi.Errno {
+	i, authority, errno := k.offer(p)
+	if errno != abi.OK {
+		return errno
+	}
+	if k.devices[i].window != 0 {
+		return abi.EBUSY
+	}
+	const rights = abi.RightRead | abi.RightWrite | abi.RightManage | abi.RightGrant
+	c := k.newCap(p, abi.KindMMIO, i, rights, 0, authority)
+	if c == 0 {
+		return abi.ENOSPC
+	}
+	k.own(c)
+	p.Frame.X[hart.A0] = k.handleFor(c)
+	return abi.OK
+}
+
+// devicePerm is how registers are mapped; nobody can ask for anything else.
+const devicePerm = sv39.Perm(sv39.U | sv39.R | sv39.W)
+
+func (k *Kernel) sysMMIOMap(p *Process) abi.Errno {
+	x := &p.Frame.X
+	va, off, length := x[hart.A1], x[hart.A2], x[hart.A3]
+	d, errno := k.owned(p, x[hart.A0], abi.KindMMIO, abi.RightRead|abi.RightWrite)
+	if errno != abi.OK {
+		return errno
+	}
+	if (va|off|length)%abi.PageSize != 0 || length == 0 || off > d.Size || length > d.Size-off {
+		return abi.EINVAL
+	}
+	n := k.caps[d.window].obj
+	return k.mapRegion(p, va, length, &region{perm: devicePerm, kind: regionDevice, dev: uint16(n), off: off})
+}
+
+func (k *Kernel) sysMMIORelease(p *Process) abi.Errno {
+	x := &p.Frame.X
+	d, errno := k.owned(p, x[hart.A0], abi.KindMMIO, abi.RightManage)
+	if errno != abi.OK {
+		return errno
+	}
+	x[hart.A0] = k.releaseKept(d)
+	return abi.OK
+}
