@@ -47,6 +47,7 @@ var (
 	ErrNoEntry    = &Error{abi.ENOENT, nil}
 	ErrPeerSpace  = &Error{abi.EPEERNOSPACE, nil}
 	ErrSealed     = &Error{abi.ESEALED, nil}
+	ErrFragmented = &Error{abi.EFRAG, nil}
 )
 
 // Errors of the library itself.
@@ -65,6 +66,7 @@ var errorOf = [...]*Error{
 	abi.EMSGSIZE: ErrTooLarge, abi.ETIMEDOUT: ErrTimedOut, abi.ECLOSED: ErrClosed, abi.ECANCELED: ErrCanceled,
 	abi.EEXIST: ErrExists, abi.EOVERLAP: ErrOverlap, abi.EWX: ErrWX, abi.EELF: ErrELF, abi.EBUSY: ErrBusy,
 	abi.ENOENT: ErrNoEntry, abi.EPEERNOSPACE: ErrPeerSpace, abi.ESEALED: ErrSealed,
+	abi.EFRAG: ErrFragmented,
 }
 
 // FromErrno returns the error for a number: nil for [abi.OK].

@@ -226,6 +226,9 @@ func (c *cpu) rest(h *core.Hart) {
 	}
 	c.wait()
 	if !c.l.over() {
+		if c.index == 0 {
+			c.l.kernel.External() // devices interrupt the boot hart
+		}
 		c.l.kernel.Tick()
 		c.arm(h.SliceAlarm())
 	}

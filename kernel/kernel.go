@@ -7,6 +7,7 @@
 package kernel
 
 import (
+	"nexus.internal/kernel/core"
 	"nexus.internal/kernel/mem"
 	"nexus.internal/kernel/sv39"
 )
@@ -34,6 +35,11 @@ type Machine struct {
 	// Fence makes a hart discard what it has cached of size bytes of an address
 	// space from va on. It returns when that is done.
 	Fence func(id, va, size, asid uint64)
+
+	// Devices that processes may have, apart from everything in Map, and the
+	// controller that brings their interrupts to the boot hart, all disabled.
+	Devices    []core.Device
+	Controller core.Controller
 
 	// SetTimer asks for a timer interrupt when the time CSR reaches tick; all ones
 	// means never. Nil if the hart has the Sstc extension.

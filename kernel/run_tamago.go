@@ -96,6 +96,7 @@ func boot(m *Machine) (*loop, error) {
 	l.kernel = core.New(core.Config{
 		Pool: pool, KernelRoot: root, Console: m.Console, Now: l.now, TickNS: m.TickNS, Seed: m.Seed,
 		FenceSpace: l.fenceSpace, FencePage: l.fencePage, Interrupt: l.interrupt, FP: fpu{},
+		Devices: m.Devices, Controller: m.Controller,
 	})
 	clear(m.Seed[:])
 	return l, l.kernel.Boot(a, m.Archive.Start)

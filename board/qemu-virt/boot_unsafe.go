@@ -84,6 +84,9 @@ func Boot() (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("board: %w", err)
 	}
+	if m.Controller, err = m.openPLIC(); err != nil {
+		return nil, fmt.Errorf("board: %w", err)
+	}
 	uart = uintptr(d.Console.Start)
 	finisher = uintptr(d.Finisher.Start)
 	tickNS = m.TickNS

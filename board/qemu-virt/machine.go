@@ -28,6 +28,7 @@ import (
 
 	"nexus.internal/board/qemu-virt/fdt"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/core"
 	"nexus.internal/kernel/image"
 	"nexus.internal/kernel/mem"
 	"nexus.internal/kernel/sv39"
@@ -66,6 +67,11 @@ type Machine struct {
 	Record   mem.Range     // what a reset leaves alone
 	Free     []mem.Range   // RAM for the frame pool, ascending, below abi.UserBase
 	MMIO     []mem.Range   // registers that the kernel uses, ascending, disjoint
+	Devices  []core.Device // whose registers and interrupts processes may have
+
+	// Controller brings interrupts of devices to the boot hart, all disabled at
+	// first; nil until Boot has set it up.
+	Controller core.Controller
 }
 
 // placement is what the boot code knows without the tree.
@@ -82,8 +88,11 @@ func plan(d *fdt.Description, p placement) (*Machine, error) {
 	if 1e9%uint64(d.Timebase) != 0 {
 		return nil, fmt.Errorf("timebase of %d Hz: a tick is no whole number of nanoseconds", d.Timebase)
 	}
-	if !slices.ContainsFunc(d.Harts, func(h fdt.Hart) bool { return h.ID == p.bootHart }) {
+	switch h := m.Hart(); {
+	case h == nil:
 		return nil, fmt.Errorf("boot hart %d is not in the device tree", p.bootHart)
+	case h.PLICContext < 0:
+		return nil, fmt.Errorf("boot hart %d has no context at the interrupt controller", p.bootHart)
 	}
 	if len(p.segments) == 0 {
 		return nil, errors.New("kernel without segments")
@@ -136,7 +145,53 @@ func plan(d *fdt.Description, p placement) (*Machine, error) {
 			return nil, fmt.Errorf("device registers at %#x and %#x share a page", m.MMIO[i-1].Start, m.MMIO[i].Start)
 		}
 	}
+	m.Devices = devices(d, m.MMIO)
 	return m, nil
+}
+
+// Hart returns the hart that runs.
+func (m *Machine) Hart() *fdt.Hart {
+	for i := range m.Harts {
+		if m.Harts[i].ID == m.BootHart {
+			return &m.Harts[i]
+		}
+	}
+	return nil
+}
+
+// devices returns the slots of the tree that can be given to a process without
+// giving it anything else: whole pages, apart from memory, from what the kernel
+// uses and from each other. An interrupt that is not one device's alone is given to
+// none.
+func devices(d *fdt.Description, used []mem.Range) []core.Device {
+	var taken []fdt.Range
+	for _, r := range used {
+		taken = append(taken, fdt.Range{Start: uint64(r.Start), Size: uint64(r.End - r.Start)})
+	}
+	taken = slices.Concat(taken, d.RAM, d.Reserved)
+	sources := map[uint32]int{d.Console.IRQ: 2} // the console's stays with the kernel
+	for _, v := range d.VirtIO {
+		taken = append(taken, v.Range)
+		sources[v.IRQ]++
+	}
+	var out []core.Device
+	for _, v := range d.VirtIO {
+		overlaps := 0 // one is itself
+		for _, t := range taken {
+			if t.Overlaps(v.Range) {
+				overlaps++
+			}
+		}
+		if (v.Start|v.Size)%abi.PageSize != 0 || overlaps != 1 {
+			continue
+		}
+		dev := core.Device{Kind: abi.DeviceVirtIO, Base: mem.PA(v.Start), Size: v.Size}
+		if v.IRQ != 0 && sources[v.IRQ] == 1 {
+			dev.IRQ = v.IRQ
+		}
+		out = append(out, dev)
+	}
+	return out
 }
 
 // free returns the whole pages of ram below abi.UserBase that touch none of the

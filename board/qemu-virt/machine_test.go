@@ -9,6 +9,7 @@ import (
 
 	"nexus.internal/board/qemu-virt/fdt"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/core"
 	"nexus.internal/kernel/image"
 	"nexus.internal/kernel/mem"
 	"nexus.internal/kernel/sv39"
@@ -67,6 +68,15 @@ func TestPlanQEMU(t *testing.T) {
 		if want := []mem.Range{between(0x100000, 0x101000), between(0xc000000, 0xc600000), between(0x10000000, 0x10001000)}; !slices.Equal(m.MMIO, want) {
 			t.Errorf("%s: MMIO %#x, want %#x", file, m.MMIO, want)
 		}
+		if len(m.Devices) != len(d.VirtIO) || len(m.Devices) != 8 {
+			t.Errorf("%s: %d devices of %d slots", file, len(m.Devices), len(d.VirtIO))
+		}
+		for i, v := range m.Devices {
+			want := core.Device{Kind: abi.DeviceVirtIO, Base: mem.PA(0x1000_1000 + i*0x1000), Size: 0x1000, IRQ: uint32(i + 1)}
+			if v != want {
+				t.Errorf("%s: device %d is %+v, want %+v", file, i, v, want)
+			}
+		}
 		if m.TickNS != 100 {
 			t.Errorf("%s: tick of %d ns", file, m.TickNS)
 		}
@@ -122,6 +132,7 @@ func TestRejectPlan(t *testing.T) {
 		want   string
 	}{
 		{"odd clock", func(d *fdt.Description, _ *placement) { d.Timebase = 32768 }, "whole number of nanoseconds"},
+		{"no interrupts for the hart", func(d *fdt.Description, _ *placement) { d.Harts[0].PLICContext = -1 }, "no context"},
 		{"foreign hart", func(_ *fdt.Description, p *placement) { p.bootHart = 1 }, "boot hart 1"},
 		{"no segments", func(_ *fdt.Description, p *placement) { p.segments = nil }, "without segments"},
 		{"archive in bss", func(_ *fdt.Description, p *placement) { p.header.Archive -= abi.PageSize }, "archive starts"},

@@ -5,10 +5,7 @@
 package main
 
 import (
-	"slices"
-
 	virt "nexus.internal/board/qemu-virt"
-	"nexus.internal/board/qemu-virt/fdt"
 	"nexus.internal/board/qemu-virt/sbi"
 	"nexus.internal/kernel"
 )
@@ -19,7 +16,7 @@ func main() {
 		panic(err)
 	}
 	k := &kernel.Machine{
-		Free: m.Free, Map: m.Regions(), Archive: m.Archive, TickNS: m.TickNS,
+		Free: m.Free, Map: m.Regions(), Archive: m.Archive, TickNS: m.TickNS, Devices: m.Devices, Controller: m.Controller,
 		Boot: m.BootHart, Start: start, Interrupt: interrupt, Fence: fence,
 		Console: func(b []byte) { virt.Console{}.Write(b) }, Printk: virt.Printk, PowerOff: virt.PowerOff,
 		Reset: reset, OnExit: virt.OnExit, Record: m.Record, Args: m.Bootargs,
@@ -30,8 +27,7 @@ func main() {
 			k.Others = append(k.Others, h.ID)
 		}
 	}
-	i := slices.IndexFunc(m.Harts, func(h fdt.Hart) bool { return h.ID == m.BootHart })
-	if !m.Harts[i].Sstc {
+	if !m.Hart().Sstc {
 		k.SetTimer = func(tick uint64) { sbi.SetTimer(tick) }
 	}
 	kernel.Run(k)

@@ -224,5 +224,5 @@ var errorTexts = [...]string{
 	ECANCELED: "canceled", EEXIST: "exists", EOVERLAP: "range in use", EWX: "writable and executable",
 	EELF: "not an acceptable program", EBUSY: "busy", ENOENT: "not found", EPEERNOSPACE: "receiver's table full",
 	ESEALED: "sealed",
-	EFRAG: "no memory in one piece",
+	EFRAG:   "no memory in one piece",
 }

@@ -169,12 +169,8 @@ func (k *Kernel) movable(p *Process, h uint64) (uint32, abi.Errno) {
 	if i == 0 {
 		return 0, abi.EBADF
 	}
-	n := &k.caps[i]
-	if n.rights&abi.RightGrant == 0 || n.rights&solitary != 0 {
-		return 0, abi.EPERM
-	}
-	if exclusive(n.kind) && k.inUse(i) {
-		return 0, abi.EBUSY
+	if r := k.caps[i].rights; r&abi.RightGrant == 0 || r&(solitary|busy) != 0 {
+		return 0, [...]abi.Errno{abi.EPERM, abi.EBUSY}[r/busy]
 	}
 	return i, abi.OK
 }
@@ -291,6 +287,13 @@ func (k *Kernel) release(n *capNode) {
 // one server and a notification one receiver.
 const solitary = abi.RightRecv | abi.RightWait
 
+// busy, beside the rights of a node, marks a window or an interrupt that its
+// holder uses or has given on: it cannot be given away meanwhile. No right that a
+// process can name has this bit.
+const busy abi.Rights = 1 << 31
+
+const _ = uint(busy - abi.AllRights - 1) // does not compile if one has
+
 // derive gives p, which may be another process, a capability derived from the
 // one that handle h of holder names.
 func (k *Kernel) derive(holder *Process, h, rights, badge uint64, p *Process) (uint32, abi.Errno) {
@@ -311,7 +314,7 @@ func (k *Kernel) derive(holder *Process, h, rights, badge uint64, p *Process) (u
 	} else if n.kind != abi.KindEndpoint || n.badge != 0 {
 		return 0, abi.EINVAL
 	}
-	if exclusive(n.kind) && (n.child != 0 || k.inUse(i)) {
+	if n.rights&busy != 0 {
 		return 0, abi.EBUSY
 	}
 	c := k.newCap(p, n.kind, n.obj, r, badge, i)
@@ -360,7 +363,7 @@ func (k *Kernel) sysCapInfo(p *Process) abi.Errno {
 		return abi.EBADF
 	}
 	n := &k.caps[i]
-	x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3], x[hart.A4] = uint64(n.kind), uint64(n.rights), n.badge, 0, 0
+	x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3], x[hart.A4] = uint64(n.kind), uint64(n.rights&^busy), n.badge, 0, 0
 	switch n.kind {
 	case abi.KindVMO:
 		v := &k.vmos[n.obj]

@@ -211,6 +211,7 @@ func (c *checker) capTable() {
 			c.want(k.state == callQueued && k.cap == i, "node %d carried by call %d, which carries %d in state %d", i, n.call, k.cap, k.state)
 		}
 		c.want(n.rights&solitary == 0 || n.parent == 0, "node %d: derived with rights %#x", i, n.rights)
+		c.want(n.rights&busy == 0 || exclusive(n.kind), "node %d of kind %d is busy", i, n.kind)
 		switch n.kind {
 		case abi.KindProcess:
 			c.refs.procs[n.obj]++
@@ -221,6 +222,7 @@ func (c *checker) capTable() {
 		case abi.KindMMIO, abi.KindIRQ:
 			c.want(n.child == 0 || c.caps[n.child].next == 0, "node %d of device %d was given away twice", i, n.obj)
 			c.want(n.obj != 0 && uint64(n.obj) <= c.numDevices, "node %d of device %d", i, n.obj)
+			c.want((n.rights&busy != 0) == (n.child != 0 || n.kind == abi.KindMMIO && c.devices[n.obj].maps != 0 || n.kind == abi.KindIRQ && c.devices[n.obj].state != lineOff), "node %d of device %d: busy %v", i, n.obj, n.rights&busy != 0)
 			if owner := &c.refs.owners; n.child == 0 {
 				if n.kind == abi.KindIRQ {
 					owner = &c.refs.lines
@@ -249,7 +251,7 @@ func (c *checker) capTable() {
 			c.want(m.parent == i && m.prev == prev, "node %d: broken among the children of %d", j, i)
 			// A parent may have lost RightGrant on its way to another process since.
 			minted := n.kind == abi.KindDevices && exclusive(m.kind)
-			c.want(minted || m.kind == n.kind && m.obj == n.obj && m.gen == n.gen && m.rights&^(n.rights|abi.RightGrant) == 0, "node %d differs from its parent: kind %d, rights %#x", j, m.kind, m.rights)
+			c.want(minted || m.kind == n.kind && m.obj == n.obj && m.gen == n.gen && m.rights&^(n.rights|abi.RightGrant|busy) == 0, "node %d differs from its parent: kind %d, rights %#x", j, m.kind, m.rights)
 			c.want(n.badge == 0 || m.badge == n.badge, "node %d: badge %#x under %#x", j, m.badge, n.badge)
 			prev = j
 			walk(j)

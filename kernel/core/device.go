@@ -63,7 +63,7 @@ func (k *Kernel) checkDevice(d Device, others []Device) error {
 		return fmt.Errorf("%#x bytes are not whole pages", d.Size)
 	case d.Base >= maxDevicePA || d.Size > uint64(maxDevicePA-d.Base):
 		return fmt.Errorf("%#x bytes end above the physical addresses", d.Size)
-	case d.IRQ > maxSource || d.IRQ != 0 && k.interrupts == nil:
+	case d.IRQ > maxSource || d.IRQ != 0 && k.controller == nil:
 		return fmt.Errorf("no interrupt source %d", d.IRQ)
 	}
 	for _, o := range others {
@@ -85,10 +85,14 @@ func (k *Kernel) checkDevice(d Device, others []Device) error {
 // maxDevicePA is the end of what a leaf can name.
 const maxDevicePA mem.PA = 1 << 56
 
-// exclusive reports whether objects of the kind have one owner at a time.
-func exclusive(kind abi.Kind) bool { return kind == abi.KindMMIO || kind == abi.KindIRQ }
+// exclusive reports whether objects of the kind have one owner at a time: windows
+// and interrupts. It is one comparison, because every capability that is given away
+// passes here; what follows for them stays out of the way.
+func exclusive(kind abi.Kind) bool { return kind-abi.KindMMIO <= abi.KindIRQ-abi.KindMMIO }
 
 // own makes capability i, new or derived from the owner's, the owner's.
+//
+//go:noinline
 func (k *Kernel) own(i uint32) {
 	n := &k.caps[i]
 	if n.kind == abi.KindMMIO {
@@ -96,21 +100,15 @@ func (k *Kernel) own(i uint32) {
 	} else {
 		k.devices[n.obj].line = i
 	}
-}
-
-// inUse reports whether capability i is the owner's, and its window is mapped or
-// its interrupt bound.
-func (k *Kernel) inUse(i uint32) bool {
-	n := &k.caps[i]
-	d := &k.devices[n.obj]
-	if n.kind == abi.KindMMIO {
-		return d.window == i && d.maps != 0
+	if from := &k.caps[n.parent]; from.kind == n.kind {
+		from.rights |= busy
 	}
-	return d.line == i && d.state != lineOff
 }
 
 // disown ends what the holder of capability i, which is about to end, has by it.
 // What it was derived from, if it is still there, is the owner's again.
+//
+//go:noinline
 func (k *Kernel) disown(i uint32) {
 	n := &k.caps[i]
 	d := &k.devices[n.obj]
@@ -120,6 +118,7 @@ func (k *Kernel) disown(i uint32) {
 	}
 	switch {
 	case n.kind == abi.KindMMIO && d.window == i:
+		k.caps[from].rights &^= busy
 		p := &k.procs[n.owner]
 		for r := p.numRegions - 1; r >= 0 && d.maps != 0; r-- {
 			if p.regions[r].dev == uint16(n.obj) {
@@ -128,6 +127,7 @@ func (k *Kernel) disown(i uint32) {
 		}
 		d.window = from
 	case n.kind == abi.KindIRQ && d.line == i:
+		k.caps[from].rights &^= busy
 		k.maskLine(d)
 		d.line = from
 	}

@@ -102,7 +102,7 @@ func (s *sim) external() (traps int) {
 			s.Trap(p)
 			continue
 		}
-		s.Interrupt()
+		s.External()
 		s.Tick()
 	}
 	return traps

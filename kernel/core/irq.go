@@ -5,9 +5,9 @@ import (
 	"nexus.internal/kernel/hart"
 )
 
-// Interrupts is the interrupt controller, as the hart sees it that takes the
+// Controller is the interrupt controller, as the hart sees it that takes the
 // interrupts of devices.
-type Interrupts interface {
+type Controller interface {
 	// Enable and Disable say whether interrupts of a source come in. All are
 	// disabled at first.
 	Enable(source uint32)
@@ -26,25 +26,25 @@ const (
 	lineClaimed        // an interrupt has come in; the owner has not acknowledged it
 )
 
-// Interrupt takes the interrupts of devices that have come in, and tells their
+// External takes the interrupts of devices that have come in, and tells their
 // owners. The hart loop calls it after an external interrupt and whenever the hart
 // has been idle.
 //
 // An interrupt stays claimed until its owner acknowledges it, so each source comes
 // in once at most, however long its line stays raised, and this ends.
-func (k *Kernel) Interrupt() {
-	if k.interrupts == nil {
+func (k *Kernel) External() {
+	if k.controller == nil {
 		return
 	}
-	for source := k.interrupts.Claim(); source != 0; source = k.interrupts.Claim() {
+	for source := k.controller.Claim(); source != 0; source = k.controller.Claim() {
 		var d *device
 		if source <= maxSource {
 			d = &k.devices[k.sources[source]] // device 0 has no line
 		}
 		if d == nil || d.state != lineOn {
 			// Latched before the line was masked.
-			k.interrupts.Complete(source)
-			k.interrupts.Disable(source)
+			k.controller.Complete(source)
+			k.controller.Disable(source)
 			continue
 		}
 		d.state = lineClaimed
@@ -56,12 +56,13 @@ func (k *Kernel) Interrupt() {
 // nothing.
 func (k *Kernel) maskLine(d *device) {
 	if d.state == lineClaimed {
-		k.interrupts.Complete(d.IRQ) // before Disable: see Interrupts
+		k.controller.Complete(d.IRQ) // before Disable: see Controller
 	}
 	if d.state != lineOff {
-		k.interrupts.Disable(d.IRQ)
+		k.controller.Disable(d.IRQ)
 	}
 	d.state, d.notif, d.bits = lineOff, notifRef{}, 0
+	k.caps[d.line].rights &^= busy
 }
 
 func (k *Kernel) sysIRQCreate(p *Process) abi.Errno {
@@ -107,7 +108,8 @@ func (k *Kernel) sysIRQBind(p *Process) abi.Errno {
 	d.notif, d.bits = n, bits
 	if d.state == lineOff {
 		d.state = lineOn
-		k.interrupts.Enable(d.IRQ)
+		k.caps[d.line].rights |= busy
+		k.controller.Enable(d.IRQ)
 	}
 	x[hart.A0] = 0
 	return abi.OK
@@ -123,7 +125,7 @@ func (k *Kernel) sysIRQAck(p *Process) abi.Errno {
 		return abi.ENOENT
 	}
 	d.state = lineOn
-	k.interrupts.Complete(d.IRQ)
+	k.controller.Complete(d.IRQ)
 	x[hart.A0] = 0
 	return abi.OK
 }

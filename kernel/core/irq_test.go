@@ -105,7 +105,7 @@ func TestIRQStorm(t *testing.T) {
 		t.Errorf("%d interrupts in %d rounds", n, rounds)
 	}
 	// Its time slice ends like any other.
-	s.clock = s.sliceEnd
+	s.clock = s.h.sliceEnd
 	s.interrupt()
 	if s.Current() == d.Process {
 		t.Error("a storm keeps its driver running")
@@ -252,6 +252,6 @@ func TestIRQSpurious(t *testing.T) {
 	d.interrupted()
 	s.check()
 	// A board without a controller has no interrupts.
-	s.interrupts = nil
-	s.Interrupt()
+	s.controller = nil
+	s.External()
 }

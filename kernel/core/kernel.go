@@ -26,7 +26,7 @@ type Config struct {
 	FP FloatingPoint
 	// Devices that processes may have, and the controller of their interrupts.
 	Devices    []Device
-	Interrupts Interrupts
+	Controller Controller
 }
 
 // FloatingPoint moves the registers of the floating-point unit. They belong to one
@@ -46,7 +46,7 @@ type Kernel struct {
 	fencePage  func(va, asid, harts uint64)
 	interrupt  func(hart int)
 	fp         FloatingPoint
-	interrupts Interrupts
+	controller Controller
 	tickNS     uint64
 	drbg       drbg
 
@@ -100,7 +100,7 @@ func New(c Config) *Kernel {
 	k := &Kernel{
 		pool: c.Pool, kernelRoot: c.KernelRoot, console: c.Console, now: c.Now,
 		tickNS: c.TickNS, fenceSpace: c.FenceSpace, fencePage: c.FencePage, interrupt: c.Interrupt, fp: c.FP,
-		drbg: drbg{state: c.Seed}, interrupts: c.Interrupts, offered: c.Devices,
+		drbg: drbg{state: c.Seed}, controller: c.Controller, offered: c.Devices,
 	}
 	for i := range k.harts {
 		k.harts[i].index = uint32(i)

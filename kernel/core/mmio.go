@@ -3,6 +3,7 @@ package core
 import (
 	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/hart"
+	"nexus.internal/kernel/mem"
 	"nexus.internal/kernel/sv39"
 )
 
@@ -39,6 +40,31 @@ func (k *Kernel) sysMMIOMap(p *Process) abi.Errno {
 	}
 	n := k.caps[d.window].obj
 	return k.mapRegion(p, va, length, &region{perm: devicePerm, kind: regionDevice, dev: uint16(n), off: off})
+}
+
+// touchDevice is touch for a page of registers.
+//
+//go:noinline
+func (k *Kernel) touchDevice(p *Process, r *region, va uint64) int {
+	pa := k.devices[r.dev].Base + mem.PA(r.off+va-r.start)
+	return touched(p.space.MapDevice(k.pool, va, pa, r.perm))
+}
+
+// useWindow and unuseWindow count the mappings of a window.
+
+//go:noinline
+func (k *Kernel) useWindow(r *region) {
+	d := &k.devices[r.dev]
+	d.maps++
+	k.caps[d.window].rights |= busy
+}
+
+//go:noinline
+func (k *Kernel) unuseWindow(r *region) {
+	d := &k.devices[r.dev]
+	if d.maps--; d.maps == 0 {
+		k.caps[d.window].rights &^= busy
+	}
 }
 
 func (k *Kernel) sysMMIORelease(p *Process) abi.Errno {

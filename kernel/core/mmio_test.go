@@ -416,7 +416,7 @@ func TestRejectDevices(t *testing.T) {
 		{"good ones", simDevices, ""},
 		{"as many as there may be", many[:maxDevices], ""},
 	} {
-		k := New(Config{Pool: s.pool, KernelRoot: root, Devices: c.devices, Interrupts: &s.plic})
+		k := New(Config{Pool: s.pool, KernelRoot: root, Devices: c.devices, Controller: &s.plic})
 		err := k.addDevices()
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)

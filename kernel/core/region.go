@@ -41,9 +41,8 @@ func (k *Kernel) addRegion(p *Process, r *region) abi.Errno {
 	if r.vmo != 0 {
 		k.vmos[r.vmo].maps++
 		k.linkRegion(regionRef(p, p.numRegions))
-	}
-	if r.dev != 0 {
-		k.devices[r.dev].maps++
+	} else if r.dev != 0 {
+		k.useWindow(r)
 	}
 	p.hotRegion = uint32(p.numRegions)
 	p.numRegions++
@@ -55,9 +54,8 @@ func (k *Kernel) dropRegion(r *region) {
 		k.unlinkRegion(r)
 		k.vmos[r.vmo].maps--
 		k.maybeFreeVMO(r.vmo)
-	}
-	if r.dev != 0 {
-		k.devices[r.dev].maps--
+	} else if r.dev != 0 {
+		k.unuseWindow(r)
 	}
 }
 
@@ -100,7 +98,7 @@ func (k *Kernel) touch(p *Process, va uint64, need sv39.Perm) int {
 		return touched(p.space.Map(k.pool, va, pa, r.perm))
 	}
 	if r.kind == regionDevice {
-		return touched(p.space.MapDevice(k.pool, va, k.devices[r.dev].Base+mem.PA(r.off+va-r.start), r.perm))
+		return k.touchDevice(p, r, va)
 	}
 	if pa, ok = k.pool.Take(&p.acct); !ok {
 		if p.space.Lookup(va) != 0 {

@@ -94,7 +94,7 @@ func newSim(tb testing.TB) *sim {
 	s.free = s.pool.Free()
 	s.plic.tb = tb
 	s.Kernel = New(Config{
-		Devices: simDevices, Interrupts: &s.plic,
+		Devices: simDevices, Controller: &s.plic,
 		Pool: s.pool, KernelRoot: kernelRoot, TickNS: 100, Seed: [32]byte{1},
 		Console: func(b []byte) { s.console = append(s.console, b...) },
 		Now:     func() int64 { return s.clock },

@@ -39,13 +39,6 @@ func (k *Kernel) General(p *Process) {
 	switch p.Frame.Cause {
 	case hart.CauseEcallU:
 		k.Syscall(p)
-	case hart.CauseSoftware:
-		k.Tick()
-	case hart.CauseTimer:
-		k.sliceUpcall(p)
-		k.Tick()
-	case hart.CauseExternal:
-		k.Interrupt()
 	case hart.CauseLoadPage:
 		k.pageFault(p, sv39.Perm(sv39.R))
 	case hart.CauseStorePage:
@@ -60,6 +53,13 @@ func (k *Kernel) General(p *Process) {
 			return
 		}
 		k.exception(p)
+	case hart.CauseTimer:
+		k.sliceUpcall(p)
+		k.Tick()
+	case hart.CauseSoftware:
+		k.Tick()
+	case hart.CauseExternal:
+		k.External()
 	default:
 		k.exception(p)
 	}

@@ -2,7 +2,7 @@
 
 package hart
 
-// Init installs the trap vector and enables the supervisor timer and software
+// Init installs the trap vector and enables the supervisor timer, software and external
 // interrupts for U-mode on this hart. It must run before the first Enter.
 func Init()
 

@@ -5,9 +5,10 @@
 
 // sstatus bits (privileged specification, "Supervisor Status Register")
 #define SSTATUS_FS    (3<<13)
-// sie and sip bits: supervisor software and timer interrupts
+// sie and sip bits: supervisor software, timer and external interrupts
 #define SIE_SSIE      (1<<1)
 #define SIE_STIE      (1<<5)
+#define SIE_SEIE      (1<<9)
 
 #define SRET WORD $0x10200073
 #define WFI  WORD $0x10500073
@@ -20,7 +21,7 @@ TEXT ·Init(SB),NOSPLIT|NOFRAME,$0
 	MOV	$·trap(SB), X5
 	CSRRW	X5, STVEC, X0
 	CSRRW	X0, SSCRATCH, X0
-	MOV	$(SIE_STIE|SIE_SSIE), X5
+	MOV	$(SIE_STIE|SIE_SSIE|SIE_SEIE), X5
 	CSRRS	X5, SIE, X0
 	RET
 
