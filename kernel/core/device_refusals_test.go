@@ -22,8 +22,8 @@ const (
 	grant  = abi.RightGrant
 )
 
-// mapped gives b a window that it has mapped, and may give away.
-func (b *testbed) mapped() uint64 {
+// inUse gives b a window that it has mapped, and may give away.
+func (b *testbed) inUse() uint64 {
 	h := b.window(mmioRW | grant)
 	b.must(abi.SysMMIOMap, h, 0, 0, abi.PageSize)
 	return h
@@ -134,23 +134,29 @@ func deviceRefusals() (cases []refusalCase) {
 		}},
 		{"given on", abi.SysDMACreate, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.lent(b.window(mmioRW|grant), mmioRW), abi.PageSize} }},
 
+		{"DMA buffer", abi.SysVMOSeal, abi.EINVAL, func(b *testbed) []uint64 {
+			return []uint64{b.must(abi.SysDMACreate, b.window(mmioRW), abi.PageSize)}
+		}},
+		{"DMA buffer", abi.SysVMOResize, abi.EINVAL, func(b *testbed) []uint64 {
+			return []uint64{b.must(abi.SysDMACreate, b.window(mmioRW), abi.PageSize), 2 * abi.PageSize}
+		}},
 		{"bogus", abi.SysDMAAddress, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
 		{"window", abi.SysDMAAddress, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.window(mmioRW)} }},
 		{"ordinary memory", abi.SysDMAAddress, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.vmo} }},
 
 		// What is in use, or was given on, cannot be given away.
-		{"window in use", abi.SysCapCopy, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.mapped(), uint64(mmioRW)} }},
+		{"window in use", abi.SysCapCopy, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.inUse(), uint64(mmioRW)} }},
 		{"window given on", abi.SysCapCopy, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.lent(b.window(mmioRW|grant), mmioRW), uint64(mmioRW)} }},
-		{"window in use", abi.SysCall, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.send, waitNot, 9, 0, b.mapped()} }},
-		{"window in use", abi.SysSend, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.send, 0, 0, 0, b.mapped()} }},
-		{"window in use", abi.SysReply, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.taken, waitNot, 0, 0, b.mapped()} }},
+		{"window in use", abi.SysCall, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.send, waitNot, 9, 0, b.inUse()} }},
+		{"window in use", abi.SysSend, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.send, 0, 0, 0, b.inUse()} }},
+		{"window in use", abi.SysReply, abi.EBUSY, func(b *testbed) []uint64 { return []uint64{b.taken, waitNot, 0, 0, b.inUse()} }},
 		{"interrupt in use", abi.SysSend, abi.EBUSY, func(b *testbed) []uint64 {
 			h := b.irq(asked | grant)
 			b.must(abi.SysIRQBind, h, b.note, 1)
 			return []uint64{b.send, 0, 0, 0, h}
 		}},
 		{"window in use", abi.SysSpawn, abi.EBUSY, func(b *testbed) []uint64 {
-			h := b.mapped()
+			h := b.inUse()
 			return b.spawnArgs(func(sp *abi.SpawnSpec) {
 				sp.NumCaps, sp.Caps[0] = 1, abi.SpawnCap{Handle: abi.Handle(h), Rights: mmioRW}
 			})

@@ -79,10 +79,11 @@ const eagerPages = pagesPerTable
 // mapPresent maps the pages of a new mapping of p that its object has already. A
 // page fault costs as much as mapping a hundred of them here. It stops where the
 // budget of p has no page table left: the rest appears, or ends p, when touched.
-// Pages of the boot image are left to be touched, for most of them never are.
+// Pages of the boot image are left to be touched, for most of them never are, and so
+// are DMA buffers, which cost no page to touch.
 func (k *Kernel) mapPresent(p *Process, r *region) {
 	v := &k.vmos[r.vmo]
-	if v.immutable() {
+	if v.base != 0 {
 		return
 	}
 	n := r.off / abi.PageSize
@@ -160,6 +161,9 @@ func (k *Kernel) sysVMOSeal(p *Process) abi.Errno {
 		return errno
 	}
 	v := &k.vmos[n.obj]
+	if v.dev != 0 {
+		return abi.EINVAL // the device can write it
+	}
 	v.sealed = true
 	for ref := v.first; ref != 0; {
 		q, r := k.regionAt(ref)
