@@ -22,7 +22,7 @@ SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/servi
 TESTS   := -manifest system/test/nexus.toml -policy system/test/policy -file kselftest=$(BUILD)/kselftest.bin
 SOURCES := board cmd ipc kernel svc test
 
-.PHONY: help setup toolchain build programs qemu run test test-host test-os test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
+.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -61,6 +61,11 @@ test-host: ## tests of all packages on this machine, with the race detector
 test-os: build ## the marker ladder in QEMU (RUN_PHASE, RUN_UNTIL_MARKER, RUN_TIMEOUT, SMP, REQUIRE_SMP)
 	$(SETUP) qemu
 	@$(RUN) os -image $(BUILD)/nexus-test.img
+
+test-smp: build ## the whole ladder with 1, 2 and 4 harts
+	$(SETUP) qemu
+	@$(GO) build -o $(BUILD)/run ./test/run
+	@for n in 1 2 4; do echo "=== harts: $$n"; SMP=$$n $(BUILD)/run os -image $(BUILD)/nexus-test.img || exit 1; done
 
 test-std: programs ## the standard library's own tests as confined processes (PKGS=...)
 	$(SETUP) qemu

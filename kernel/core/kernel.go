@@ -59,6 +59,7 @@ type Kernel struct {
 	status int64
 
 	switches  uint64
+	stolen    uint64 // threads that a hart with nothing to do took from another
 	idleNS    int64
 	dropped   uint64 // replies to callers that were gone, one-way messages that did not fit
 	live      uint64

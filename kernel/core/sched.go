@@ -1,6 +1,10 @@
 package core
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"nexus.internal/kernel/hart"
+)
 
 // MaxHarts is how many harts the kernel can use.
 const MaxHarts = 8
@@ -203,6 +207,9 @@ func (k *Kernel) pick() {
 	}
 	p := &k.procs[head]
 	k.remove(&from.ready, p)
+	if from != h {
+		k.stolen++
+	}
 	p.yielded = false
 	if p.lent {
 		// It goes on in its own slice. With a new one, it and its server could keep
@@ -212,6 +219,21 @@ func (k *Kernel) pick() {
 		h.sliceEnd = k.now() + sliceNS
 	}
 	k.switchTo(p)
+}
+
+// hartInfo writes what system_info tells of the harts into registers s3 to s9.
+func (k *Kernel) hartInfo(x *[32]uint64) {
+	var sum Interrupts
+	for i := range k.harts {
+		n := &k.harts[i].Interrupts
+		sum.Requested += n.Requested
+		sum.Sent += n.Sent
+		sum.Trapped += n.Trapped
+		sum.Acknowledged += n.Acknowledged
+	}
+	x[hart.S2+1], x[hart.S2+2] = uint64(k.numHarts), uint64(k.h.index)
+	x[hart.S2+3], x[hart.S2+4], x[hart.S2+5], x[hart.S2+6] = sum.Requested, sum.Sent, sum.Trapped, sum.Acknowledged
+	x[hart.S2+7] = k.stolen
 }
 
 // victim returns a hart with a thread to take for this one, which has none, or this

@@ -283,5 +283,6 @@ func (k *Kernel) sysSystemInfo(p *Process) abi.Errno {
 	x[hart.A3], x[hart.A4], x[hart.A5] = k.live, k.capsUsed, k.callsUsed
 	x[hart.A6], x[hart.A7] = k.switches, k.dropped
 	x[hart.S2] = uint64(k.idleNS)
+	k.hartInfo(x)
 	return abi.OK
 }

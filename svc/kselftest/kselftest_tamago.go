@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -93,7 +94,11 @@ func prove(env *svc.Env) error {
 	t.watch = own.sys(abi.SysNotificationCreate, watchKey)
 	t.arm(t.orders, orderAccept, 0)
 	first := t.counts()
-	for _, p := range proofs {
+	all := proofs
+	if harts() > 1 {
+		all = slices.Concat(proofs, smpProofs)
+	}
+	for _, p := range all {
 		reason := t.hold(p)
 		if reason != "" {
 			env.Say("KSELFTEST: %s FAIL: %s", strings.TrimSuffix(p.marker, " ok"), reason)

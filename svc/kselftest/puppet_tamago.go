@@ -47,6 +47,7 @@ const (
 	opCallAll               // endpoint, first cookie: calls until one is refused; count, Errno
 	opFillOut               // length, seed: fills out with a pattern
 	opCheckIn               // length, seed: 1 if in holds the pattern
+	opHarts                 // spawn capability, nanoseconds: set of harts it ran on
 )
 
 // Kinds of access of opProbe.
@@ -142,6 +143,14 @@ func (s *shared) do() {
 		for end := ticks() + a[0]/startPage().TickNS; ticks() < end; {
 			s.count++
 		}
+	case opHarts:
+		set := uint64(0)
+		for end := ticks() + a[1]/startPage().TickNS; ticks() < end; {
+			r := ipc.Regs{A: [8]uint64{a[0]}}
+			trap(abi.SysSystemInfo, &r)
+			set |= 1 << r.Data[2]
+		}
+		a[0] = set
 	case opHoldFP:
 		want, got := fpPattern(a[0]), new([33]uint64)
 		until, end := ticks()+a[3]/startPage().TickNS, ticks()+a[4]/startPage().TickNS
