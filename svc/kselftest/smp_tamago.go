@@ -56,7 +56,7 @@ func smpOnline(t *tester) {
 // spinner starts a puppet that makes no system call, and returns when it has run
 // beside this process, which made none either: on another hart.
 func (t *tester) spinner() *process {
-	const window, moves = ms / 4, 1000 // a slice is longer than the window
+	const window, moves = ms / 4, 10 // a slice, which could show one move, is longer than the window
 	p := t.puppet()
 	t.settle()
 	p.order(opSpin, uint64(patience))
