@@ -28,6 +28,7 @@ const (
 
 // loop is a server in this process and a client of it.
 type loop struct {
+	ep     ipc.Endpoint[ipc.Serve]
 	client *ipc.Client
 	later  chan ipc.Pending
 	stop   context.CancelFunc
@@ -50,7 +51,7 @@ func (t *tester) loopback() (*loop, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	l := &loop{client: ipc.NewClient(to, loopProtocol), later: make(chan ipc.Pending, 4), stop: stop, done: make(chan error, 1)}
+	l := &loop{ep: ep, client: ipc.NewClient(to, loopProtocol), later: make(chan ipc.Pending, 4), stop: stop, done: make(chan error, 1)}
 	go func() { l.done <- ipc.NewServer(ep, loopProtocol, 1, l.handle).Serve(ctx) }()
 	t.loop = l
 	return l, nil
@@ -354,8 +355,13 @@ func (t *tester) loopGrant(badge uint64) (ipc.Endpoint[ipc.SendGrant], error) {
 	return ipc.DeriveSendGrant(ep, badge)
 }
 
-// soakRounds is how many calls of growing and shrinking size the soak makes.
-const soakRounds = 1024
+// soakRounds is how many calls of growing and shrinking size the soak makes. One in
+// soakMoves of them is followed by a timeout and by a capability that moves there and
+// back and is left for the library to close.
+const (
+	soakRounds = 1024
+	soakMoves  = 16
+)
 
 // soak makes many calls and verifies that nothing is left behind.
 func soak(ctx context.Context, t *tester) error {
@@ -367,6 +373,11 @@ func soak(ctx context.Context, t *tester) error {
 	if err != nil {
 		return err
 	}
+	call, err := l.client.NewCall()
+	if err != nil {
+		return err
+	}
+	defer call.Close()
 	resp := make([]byte, ipc.MaxPayload)
 	for i := range soakRounds {
 		n := i * 37 % 200
@@ -374,6 +385,22 @@ func soak(ctx context.Context, t *tester) error {
 			n = i * 8 % ipc.MaxPayload
 		}
 		if err := l.echo(ctx, n, resp); err != nil {
+			return fmt.Errorf("round %d: %w", i, err)
+		}
+		if i%soakMoves != 0 {
+			continue
+		}
+		give, err := ipc.DeriveSendGrant(l.ep, loopBadge+1)
+		if err != nil {
+			return fmt.Errorf("round %d: %w", i, err)
+		}
+		call.Move(ipc.MoveSend(give).WithGrant())
+		if _, err := call.DoSmall(ctx, loopCap, nil); err != nil {
+			return fmt.Errorf("round %d: %w", i, err)
+		}
+		call.SetDeadline(1)
+		_, err = call.DoSmall(context.Background(), loopNever, nil)
+		if err := want("error of a past deadline", err, error(ipc.ErrTimedOut)); err != nil {
 			return fmt.Errorf("round %d: %w", i, err)
 		}
 	}
