@@ -124,10 +124,12 @@ func TestGiveUpAfterTooManyRestarts(t *testing.T) {
 		m.Services[1].Restart = restart(2)
 		m.Services[1].Essential = true
 	})
-	for range 3 {
+	for i := range 3 {
 		p := sys.Kernel.Find("logd")
-		for p == nil {
-			p = sys.Kernel.Find("logd")
+		for ctx := deadline(t); p == nil; p = sys.Kernel.Find("logd") {
+			if ctx.Err() != nil {
+				t.Fatalf("no logd after %d ends", i)
+			}
 		}
 		p.Exit(9)
 		wait(t, p)
