@@ -42,7 +42,7 @@ const (
 	opIsZero                // address, length: 1 if it is
 	opFault                 // index of the instruction, address
 	opArgs                  // arguments, environment and boot data into out: their length
-	opSpin                  // nanoseconds: counts for that long
+	opSpin                  // nanoseconds: counts for that long, or until stop
 	opHoldFP                // pattern, address of the other's count, turns, nanoseconds at least and at most: result in held
 	opCallAll               // endpoint, first cookie: calls until one is refused; count, Errno
 	opFillOut               // length, seed: fills out with a pattern
@@ -140,7 +140,7 @@ func (s *shared) do() {
 		b = append(b, ipc.Self().Start().Data...)
 		a[0] = uint64(len(b))
 	case opSpin:
-		for end := ticks() + a[0]/startPage().TickNS; ticks() < end; {
+		for end := ticks() + a[0]/startPage().TickNS; ticks() < end && s.stop == 0; {
 			s.count++
 		}
 	case opHarts:

@@ -81,7 +81,9 @@ const crowd = 9
 // preemption: processes that never make a system call share the harts, and one that
 // waits gets a hart when its time has come.
 func preemption(t *tester) {
-	const spin, rounds, want = 1500, 12, 3 // ms, samples, samples in which all moved
+	// A loaded machine gives the guest little time between two samples; the bound is
+	// far beyond what a quiet one needs.
+	const spin, rounds, want = 20_000, 500, 3 // ms, samples at most, samples in which all moved
 	var ps [crowd]*process
 	for i := range ps {
 		ps[i] = t.puppet()
@@ -91,7 +93,7 @@ func preemption(t *tester) {
 	}
 	all := 0
 	var last [crowd]uint64
-	for range rounds {
+	for n := 0; n < rounds && all < want; n++ {
 		r := t.wait(0, 0, 0, now()+2*crowd*ms)
 		check(r.A[0] == abi.EventNone, "event %d", r.A[0])
 		moved := 0
@@ -105,6 +107,9 @@ func preemption(t *tester) {
 		if moved == crowd {
 			all++
 		}
+	}
+	for _, p := range ps {
+		p.page.stop = 1
 	}
 	check(all >= want, "%d processes that never wait moved in %d of %d samples", crowd, all, rounds)
 }
