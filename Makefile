@@ -7,7 +7,7 @@ PKGS   ?=
 
 BUILD    := build
 NEXUS_GO := $(BUILD)/toolchain/bin/go
-TOOL     := $(GO) tool -modfile=tools.mod
+TOOL     := $(GO) tool -modfile=cmd/tools.mod
 SETUP    := @$(GO) run ./cmd/setup
 RUN      := $(GO) build -o $(BUILD)/run ./test/run && $(BUILD)/run
 
@@ -18,8 +18,8 @@ PROCESS := $(TARGET) $(NEXUS_GO)
 KERNEL  := GOOSPKG=github.com/usbarmory/tamago $(TARGET) $(NEXUS_GO)
 BUILDFLAGS := -trimpath -buildvcs=false
 MKIMAGE := $(BUILD)/mkimage
-SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -manifest system/nexus.toml -policy system/policy
-TESTS   := -manifest system/test/nexus.toml -policy system/test/policy -file kselftest=$(BUILD)/kselftest.bin
+SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -manifest cmd/mkimage/system/nexus.toml -policy cmd/mkimage/system/policy
+TESTS   := -manifest cmd/mkimage/system/test/nexus.toml -policy cmd/mkimage/system/test/policy -file kselftest=$(BUILD)/kselftest.bin
 SOURCES := board cmd ipc kernel svc test
 
 .PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
