@@ -49,7 +49,7 @@ func (p *Process) message(r *ipc.Regs, send *ipc.Buffer) (*call, abi.Errno) {
 	}
 	m := &call{from: p, ep: ep, badge: c.badge, data: r.Data, length: length, send: send, flags: r.A[1]}
 	if r.A[4] != 0 {
-		if m.moved, e = p.giveable(r.A[4]); e != abi.OK {
+		if m.moved, e = p.get(r.A[4], abi.KindNone, abi.RightGrant); e != abi.OK {
 			return nil, e
 		}
 	}
@@ -180,7 +180,7 @@ func (p *Process) reply(r *ipc.Regs, send *ipc.Buffer) abi.Errno {
 	}
 	var moved abi.Handle
 	if r.A[4] != 0 {
-		c, e := p.giveable(r.A[4])
+		c, e := p.get(r.A[4], abi.KindNone, abi.RightGrant)
 		if e != abi.OK {
 			return e
 		}
@@ -327,7 +327,7 @@ func (p *Process) syscall(num uint64, r *ipc.Regs, mem []byte, out *[8]uint64) a
 func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno {
 	switch num {
 	case abi.SysCapCopy:
-		c, e := p.giveable(r.A[0])
+		c, e := p.get(r.A[0], abi.KindNone, abi.RightGrant)
 		if e != abi.OK {
 			return e
 		}
@@ -370,9 +370,6 @@ func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno 
 			return e
 		}
 		out[0], out[1], out[2] = uint64(c.obj.kind()), uint64(c.rights), c.badge
-		if o, ok := c.obj.(*deviceObj); ok && o.of == abi.KindMMIO {
-			out[3] = uint64(len(o.d.registers))
-		}
 		if v, ok := c.obj.(*vmo); ok {
 			out[3] = uint64(len(v.mem))
 			if v.sealed {
@@ -412,7 +409,7 @@ func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno 
 		}
 		*out = [8]uint64{1 << 15, 1 << 14, 1 << 14, uint64(len(p.k.procs)), uint64(caps), uint64(p.k.calls), p.k.switches, p.k.dropped}
 	default:
-		return p.syscallDevice(num, r, out)
+		return abi.ENOSYS
 	}
 	return abi.OK
 }
@@ -473,9 +470,6 @@ func (p *Process) Unmap(mem []byte) abi.Errno {
 	if len(mem) == 0 {
 		return abi.EINVAL
 	}
-	p.lock()
-	defer p.k.mu.Unlock()
-	p.k.unmapMMIO(mem)
 	return abi.OK
 }
 
@@ -500,7 +494,7 @@ func (p *Process) Spawn(spawn abi.Handle, spec *ipc.SpawnSpec) (abi.Handle, uint
 		}
 	}
 	for _, g := range spec.Caps {
-		c, e := p.giveable(uint64(g.Handle))
+		c, e := p.get(uint64(g.Handle), abi.KindNone, abi.RightGrant)
 		if e != abi.OK {
 			return 0, 0, e
 		}

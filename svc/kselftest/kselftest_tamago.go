@@ -31,7 +31,6 @@ var proofs = []proof{
 	{"as map ok", asMap},
 	{"spawn ok", spawned},
 	{"w^x enforced", wxEnforced},
-	{"mmio rejects ok", mmioRejects},
 	{"vmo seal ok", vmoSeal},
 	{"vmo share ok", vmoShare},
 	{"ipc queue full ok", queueFull},

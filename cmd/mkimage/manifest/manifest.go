@@ -102,7 +102,6 @@ type service struct {
 	Console       bool
 	Spawn         bool
 	Calls, Lazy   []string
-	Devices       []string
 	Restart       policy
 	Backoff       duration
 	MaxBackoff    duration `toml:"max_backoff"`
@@ -246,7 +245,7 @@ func (src *service) convert() (manifest.Service, error) {
 	s := manifest.Service{
 		Name: src.Name, Program: src.Program, Args: src.Args, Env: src.Env,
 		Frames: frames(src.BudgetKiB), Console: src.Console, Spawn: src.Spawn,
-		Ready: src.Ready.or(defaultReady), Demand: src.Demand, Essential: src.Essential, Devices: src.Devices,
+		Ready: src.Ready.or(defaultReady), Demand: src.Demand, Essential: src.Essential,
 	}
 	if s.Program == "" {
 		s.Program = s.Name
