@@ -13,6 +13,8 @@ import (
 	"cmd/go/internal/base"
 	"cmd/go/internal/cfg"
 	"cmd/go/internal/modload"
+
+	"golang.org/x/mod/module"
 )
 
 // importPath is the package of the runtime's platform hooks.
@@ -25,7 +27,8 @@ func Resolve(state *modload.State, path string) (dir string, ok bool) {
 	if path != importPath || cfg.Goos != "tamago" || cfg.GOOSPKG == "" {
 		return "", false
 	}
-	mods, err := modload.ListModules(state, context.Background(), []string{cfg.GOOSPKG}, 0, "")
+	ctx := context.Background()
+	mods, err := modload.ListModules(state, ctx, []string{cfg.GOOSPKG}, 0, "")
 	switch {
 	case err != nil:
 		base.Fatalf("go: GOOSPKG=%s is not a module of this build: %v", cfg.GOOSPKG, err)
@@ -33,10 +36,15 @@ func Resolve(state *modload.State, path string) (dir string, ok bool) {
 		base.Fatalf("go: GOOSPKG=%s is not a module of this build", cfg.GOOSPKG)
 	case mods[0].Error != nil:
 		base.Fatalf("go: GOOSPKG=%s: %s", cfg.GOOSPKG, mods[0].Error.Err)
-	case mods[0].Dir == "":
-		base.Fatalf("go: GOOSPKG=%s is not in the module cache", cfg.GOOSPKG)
 	}
-	return filepath.Join(mods[0].Dir, "goos"), true
+	dir = mods[0].Dir
+	if dir == "" { // not in the module cache yet
+		dir, err = state.Fetcher().Download(ctx, module.Version{Path: mods[0].Path, Version: mods[0].Version})
+		if err != nil {
+			base.Fatalf("go: GOOSPKG=%s: %v", cfg.GOOSPKG, err)
+		}
+	}
+	return filepath.Join(dir, "goos"), true
 }
 
 // LinkFlags returns the linker flags of GOOS=tamago; flags of the user come
