@@ -48,6 +48,7 @@ var (
 	ErrPeerSpace  = &Error{abi.EPEERNOSPACE, nil}
 	ErrSealed     = &Error{abi.ESEALED, nil}
 	ErrFragmented = &Error{abi.EFRAG, nil}
+	ErrWritable   = &Error{abi.EWRITABLE, nil}
 )
 
 // Errors of the library itself.
@@ -66,7 +67,7 @@ var errorOf = [...]*Error{
 	abi.EMSGSIZE: ErrTooLarge, abi.ETIMEDOUT: ErrTimedOut, abi.ECLOSED: ErrClosed, abi.ECANCELED: ErrCanceled,
 	abi.EEXIST: ErrExists, abi.EOVERLAP: ErrOverlap, abi.EWX: ErrWX, abi.EELF: ErrELF, abi.EBUSY: ErrBusy,
 	abi.ENOENT: ErrNoEntry, abi.EPEERNOSPACE: ErrPeerSpace, abi.ESEALED: ErrSealed,
-	abi.EFRAG: ErrFragmented,
+	abi.EFRAG: ErrFragmented, abi.EWRITABLE: ErrWritable,
 }
 
 // FromErrno returns the error for a number: nil for [abi.OK].

@@ -18,7 +18,7 @@ type (
 type (
 	Read      struct{} // map and read
 	ReadGrant struct{} // the same, and give copies away
-	ReadExec  struct{} // map readable or executable, read, give copies away: programs
+	ReadExec  struct{} // map readable or executable, read: programs
 	ReadWrite struct{} // map, read and write
 	Full      struct{} // what the creator of the object has
 )
@@ -38,7 +38,7 @@ type (
 		Read | ReadGrant | ReadExec | ReadWrite | Full
 	}
 	CanWrite       interface{ ReadWrite | Full }
-	CanGrantRead   interface{ ReadGrant | ReadExec | Full }
+	CanGrantRead   interface{ ReadGrant | Full }
 	CanSignal      interface{ Signal | SignalGrant | Listen }
 	CanGrantSignal interface{ SignalGrant | Listen }
 )

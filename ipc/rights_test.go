@@ -77,7 +77,7 @@ func TestRightsAreTypes(t *testing.T) {
 		"func f(e Endpoint[Send]) *Client { return NewClient(e, Protocol{}) }",
 		"func f(v VMO[Full]) VMO[Read] { return NarrowRead(v) }",
 		"func f(v VMO[ReadWrite]) error { return WriteVMO(v, 0, nil) }",
-		"func f(v VMO[ReadExec]) Movable { return MoveVMO(v) }",
+		"func f(s Spawner, v VMO[Full]) (VMO[ReadExec], error) { return Program(s, v) }",
 		"func f(n Notification[Listen]) Notification[Signal] { return NarrowSignal(n) }",
 		"func f(n Notification[Signal]) error { return Set(n, 1) }",
 	}
@@ -98,6 +98,8 @@ func TestRightsAreTypes(t *testing.T) {
 		{"func f(v VMO[ReadGrant]) ([]byte, error) { return MapWritable(v, 0, 1) }", "ReadGrant does not satisfy"},
 		{"func f(v VMO[ReadWrite]) Movable { return MoveVMO(v) }", "ReadWrite does not satisfy"},
 		{"func f(v VMO[Read]) VMO[ReadWrite] { return NarrowReadWrite(v) }", "Read does not satisfy"},
+		{"func f(v VMO[ReadExec]) Movable { return MoveVMO(v) }", "ReadExec does not satisfy"},
+		{"func f(v VMO[Full]) SpawnSpec { return SpawnSpec{Program: v} }", "cannot use v"},
 		{"import \"context\"\nfunc f(n Notification[Signal]) { WaitBits(context.Background(), n) }", "cannot use n"},
 		{"func f(n Notification[Signal]) Notification[Listen] { return Notification[Listen](n) }", "cannot convert"},
 		{"func f(c Any) Spawner { return Spawner(c) }", "cannot convert"},

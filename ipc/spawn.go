@@ -37,10 +37,30 @@ func GiveSend[R CanGrantSend](e Endpoint[R], badge uint64) Given {
 	return Given{e.h, abi.RightSend, badge}
 }
 
-// GiveConsole gives a child the right to write to the console c.
-func GiveConsole(c Any) Given { return Given{c.h, abi.RightWrite, 0} }
+// Give gives a child a capability with some of its rights.
+func Give(c Any, rights abi.Rights) Given { return Given{c.h, rights, 0} }
 
-// Child is a process that this one created.
+// GiveConsole gives a child the right to write to the console c.
+func GiveConsole(c Any) Given { return Give(c, abi.RightWrite) }
+
+// GiveSpawner gives a child the right to create processes.
+func GiveSpawner(s Spawner) Given { return Given{s.h, abi.RightManage, 0} }
+
+// Program returns a capability to execute v, for [SpawnSpec], derived from v. It
+// takes the right to create processes and memory that nobody can write any more, see
+// [Seal]; else it is [ErrWritable].
+func Program[R CanRead](s Spawner, v VMO[R]) (VMO[ReadExec], error) {
+	var r Regs
+	r.A[0], r.A[1] = uint64(s.h), uint64(v.h)
+	s.p.syscall(abi.SysVMOExec, &r)
+	if err := result(r.A[0]); err != nil {
+		return VMO[ReadExec]{}, err
+	}
+	return VMO[ReadExec]{ref: ref{s.p, abi.Handle(r.A[0])}}, nil
+}
+
+// Child is a process that this one created. When the last capability to it is
+// closed, it ends.
 type Child struct {
 	ref
 	PID uint32

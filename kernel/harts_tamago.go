@@ -312,6 +312,20 @@ func (l *loop) fencePage(va, asid, harts uint64) {
 	}
 }
 
+// fenceCode makes all harts see, as instructions, what was written to memory.
+func (l *loop) fenceCode() {
+	hart.FenceCode()
+	if !l.smp {
+		return
+	}
+	self := l.kernel.Self()
+	for i := range l.cpus {
+		if c := &l.cpus[i]; i != self && c.state.Load() == cpuRunning {
+			l.m.FenceCode(c.id)
+		}
+	}
+}
+
 func (l *loop) fenceOthers(harts, va, size, asid uint64) {
 	self := l.kernel.Self()
 	for i := range l.cpus {

@@ -35,6 +35,9 @@ type Machine struct {
 	// Fence makes a hart discard what it has cached of size bytes of an address
 	// space from va on. It returns when that is done.
 	Fence func(id, va, size, asid uint64)
+	// FenceCode makes a hart see, as instructions, what others wrote to memory. It
+	// returns when that is done.
+	FenceCode func(id uint64)
 
 	// Devices that processes may have, apart from everything in Map, and the
 	// controller that brings their interrupts to the boot hart, all disabled.

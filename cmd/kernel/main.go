@@ -17,7 +17,7 @@ func main() {
 	}
 	k := &kernel.Machine{
 		Free: m.Free, Map: m.Regions(), Archive: m.Archive, TickNS: m.TickNS, Devices: m.Devices, Controller: m.Controller,
-		Boot: m.BootHart, Start: start, Interrupt: interrupt, Fence: fence,
+		Boot: m.BootHart, Start: start, Interrupt: interrupt, Fence: fence, FenceCode: fenceCode,
 		Console: func(b []byte) { virt.Console{}.Write(b) }, Printk: virt.Printk, PowerOff: virt.PowerOff,
 		Reset: reset, OnExit: virt.OnExit, Record: m.Record, Args: m.Bootargs,
 	}
@@ -41,6 +41,8 @@ func start(id, entry, opaque uint64) error {
 }
 
 func interrupt(id uint64) { sbi.SendIPI(1, id) }
+
+func fenceCode(id uint64) { sbi.RemoteFenceI(1, id) }
 
 func fence(id, va, size, asid uint64) { sbi.RemoteFenceASID(1, id, va, size, asid) }
 

@@ -47,6 +47,7 @@ const (
 	EPEERNOSPACE Errno = 20 // the receiver has no free capability slot
 	ESEALED      Errno = 21 // the memory object is sealed: nobody can change it any more
 	EFRAG        Errno = 22 // no free memory lies together in that length; it may later
+	EWRITABLE    Errno = 23 // the memory object can still be written
 )
 
 // Limits of the ABI.
@@ -224,5 +225,5 @@ var errorTexts = [...]string{
 	ECANCELED: "canceled", EEXIST: "exists", EOVERLAP: "range in use", EWX: "writable and executable",
 	EELF: "not an acceptable program", EBUSY: "busy", ENOENT: "not found", EPEERNOSPACE: "receiver's table full",
 	ESEALED: "sealed",
-	EFRAG:   "no memory in one piece",
+	EFRAG:   "no memory in one piece", EWRITABLE: "not sealed",
 }

@@ -44,6 +44,7 @@ const (
 	SysIRQAck
 	SysDMACreate
 	SysDMAAddress
+	SysVMOExec
 	SysCount // number of system calls
 )
 
@@ -78,7 +79,7 @@ var Calls = [...]CallDoc{
 	{SysTimerCreate, "timer_create", "a0 notification, a1 bits", "handle", []Errno{EBADF, EKIND, EPERM, ENOSPC, EINVAL, ECLOSED}, "Creates a timer that sets the bits when it fires."},
 	{SysTimerSet, "timer_set", "a0 timer, a1 deadline or 0", "0", []Errno{EBADF, EKIND}, "Arms the timer for one firing; 0 disarms it."},
 	{SysCapCopy, "cap_copy", "a0 handle, a1 rights, a2 badge or 0", "handle", []Errno{EBADF, EPERM, EINVAL, ENOSPC, EBUSY}, "Derives a capability with a subset of the rights. EBUSY: it is one that has one owner, see mmio_create, and is in use or was given on already. An endpoint capability without a badge may be given one; a badge cannot be changed."},
-	{SysCapClose, "cap_close", "a0 handle", "0", []Errno{EBADF}, "Drops a capability. What was derived from it stays valid under its parent. Closing the last capability to an object ends the object; closing a receive right closes the endpoint, and ends what is queued there; requests already received can still be answered."},
+	{SysCapClose, "cap_close", "a0 handle", "0", []Errno{EBADF}, "Drops a capability. What was derived from it stays valid under its parent. Closing the last capability to an object ends the object, a process with ExitKilled; closing a receive right closes the endpoint, and ends what is queued there; requests already received can still be answered."},
 	{SysCapRevoke, "cap_revoke", "a0 handle", "number of capabilities revoked", []Errno{EBADF}, "Removes every capability derived from this one, directly or not, in every process."},
 	{SysCapInfo, "cap_info", "a0 handle", "a0 kind, a1 rights, a2 badge, a3 size of a VMO or window in bytes, a4 1 if nobody can write the VMO any more", []Errno{EBADF}, "Tells what a handle names."},
 	{SysVMOCreate, "vmo_create", "a0 bytes", "handle", []Errno{EINVAL, ENOMEM, ENOSPC}, "Creates a memory object of zeroed pages, charged to the caller."},
@@ -114,6 +115,8 @@ var Calls = [...]CallDoc{
 	{SysDMACreate, "dma_create", "a0 window, a1 bytes <= MaxDMA", "handle", []Errno{EBADF, EKIND, EPERM, EINVAL, ENOMEM, ENOSPC, EFRAG, EBUSY},
 		"Creates a DMA buffer for the device of a window: a memory object whose zeroed pages are there from the start, stay where they are and lie together in physical memory, charged to the caller. Only the owner of a window with the right write can have one. Its frames return to the pool at once if the caller closes it while it has the window, else when the device has been reset: see mmio_release."},
 	{SysDMAAddress, "dma_address", "a0 DMA buffer", "physical address", []Errno{EBADF, EKIND, EPERM}, "Tells where a DMA buffer is, for the device. Needs the right DMA, which dma_create gives and a copy has only if it was asked for."},
+	{SysVMOExec, "vmo_exec", "a0 spawn capability, a1 VMO", "handle", []Errno{EBADF, EKIND, EPERM, EWRITABLE, ENOSPC},
+		"Derives, from a capability to read a VMO that nobody can write any more, one to read and execute it, so that spawn takes it as a program. It is the only way to that right beside the programs of the boot image, and takes the right to create processes. The new capability can be given away if the other one can, and ends with it at the latest. EWRITABLE: the VMO is not sealed."},
 }
 
 // SpawnSpec is the argument of spawn, in the caller's memory, little-endian.

@@ -76,7 +76,7 @@ func (k *Kernel) Boot(name string, files ...[]byte) *Process {
 	p.install(&cap{obj: &spawnRight{}, rights: abi.RightManage | abi.RightGrant})
 	p.start.Console = p.install(&cap{obj: &consoleObj{}, rights: abi.RightWrite | abi.RightGrant})
 	for _, f := range files {
-		p.install(&cap{obj: &vmo{mem: f}, rights: abi.RightRead | abi.RightExec | abi.RightGrant})
+		p.install(&cap{obj: &vmo{mem: f, sealed: true}, rights: abi.RightRead | abi.RightExec | abi.RightGrant})
 	}
 	p.start.NumCaps = 2 + len(files)
 	return p

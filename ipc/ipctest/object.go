@@ -57,6 +57,9 @@ type procObj struct {
 
 func (*procObj) kind() abi.Kind { return abi.KindProcess }
 
+// last ends a process that nobody can name any more.
+func (o *procObj) last() { o.p.exit(abi.ExitKilled) }
+
 // endpoint queues calls and one-way messages.
 type endpoint struct {
 	counted

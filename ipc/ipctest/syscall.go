@@ -376,6 +376,24 @@ func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno 
 				out[4] = 1
 			}
 		}
+	case abi.SysVMOExec:
+		if _, e := p.get(r.A[0], abi.KindSpawn, abi.RightManage); e != abi.OK {
+			return e
+		}
+		c, e := p.get(r.A[1], abi.KindVMO, abi.RightRead)
+		if e != abi.OK {
+			return e
+		}
+		if !c.obj.(*vmo).sealed {
+			return abi.EWRITABLE
+		}
+		n := c.derive(c.rights&abi.RightGrant|abi.RightRead|abi.RightExec, 0)
+		h := p.install(n)
+		if h == 0 {
+			n.drop()
+			return abi.ENOSPC
+		}
+		out[0] = uint64(h)
 	case abi.SysProcessKill, abi.SysProcessInfo, abi.SysProcessWatch:
 		q := p
 		if r.A[0] != 0 || num != abi.SysProcessInfo {
@@ -482,6 +500,9 @@ func (p *Process) Spawn(spawn abi.Handle, spec *ipc.SpawnSpec) (abi.Handle, uint
 	}
 	if len(spec.Name) == 0 || len(spec.Name) > abi.MaxName || spec.Console < 0 || spec.Console > len(spec.Caps) {
 		return 0, 0, abi.EINVAL
+	}
+	if _, e := p.get(uint64(spec.Program.Handle()), abi.KindVMO, abi.RightRead|abi.RightExec); e != abi.OK {
+		return 0, 0, e
 	}
 	main := p.k.programs[spec.Name]
 	if main == nil {

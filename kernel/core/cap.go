@@ -272,8 +272,12 @@ func (k *Kernel) release(n *capNode) {
 	case abi.KindProcess:
 		p := &k.procs[n.obj]
 		p.refs--
-		if p.refs == 0 && p.state == procZombie {
+		switch {
+		case p.refs != 0:
+		case p.state == procZombie:
 			k.freeProcess(p)
+		default:
+			p.orphan, k.orphans = k.orphans, p.id
 		}
 	case abi.KindTimer:
 		k.timers[n.obj].refs--
@@ -344,6 +348,7 @@ func (k *Kernel) sysCapClose(p *Process) abi.Errno {
 	}
 	k.closeNode(i)
 	p.Frame.X[hart.A0] = 0
+	k.endOrphans()
 	return abi.OK
 }
 
@@ -353,6 +358,7 @@ func (k *Kernel) sysCapRevoke(p *Process) abi.Errno {
 		return abi.EBADF
 	}
 	p.Frame.X[hart.A0] = k.revoke(i)
+	k.endOrphans()
 	return abi.OK
 }
 

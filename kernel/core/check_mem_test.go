@@ -24,6 +24,7 @@ func (c *checker) vmoTable() {
 			prev, ref = ref, r.next
 		}
 		c.want(n == v.maps, "vmo %d: %d mappings on its list, count says %d", i, n, v.maps)
+		c.want(!v.code || v.sealed || v.immutable(), "vmo %d can be executed and is not sealed", i)
 		if v.immutable() {
 			continue
 		}

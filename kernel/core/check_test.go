@@ -251,7 +251,11 @@ func (c *checker) capTable() {
 			c.want(m.parent == i && m.prev == prev, "node %d: broken among the children of %d", j, i)
 			// A parent may have lost RightGrant on its way to another process since.
 			minted := n.kind == abi.KindDevices && exclusive(m.kind)
-			c.want(minted || m.kind == n.kind && m.obj == n.obj && m.gen == n.gen && m.rights&^(n.rights|abi.RightGrant|busy) == 0, "node %d differs from its parent: kind %d, rights %#x", j, m.kind, m.rights)
+			executable := abi.Rights(0) // by vmo_exec
+			if m.kind == abi.KindVMO && c.vmos[m.obj].code {
+				executable = abi.RightExec
+			}
+			c.want(minted || m.kind == n.kind && m.obj == n.obj && m.gen == n.gen && m.rights&^(n.rights|abi.RightGrant|busy|executable) == 0, "node %d differs from its parent: kind %d, rights %#x", j, m.kind, m.rights)
 			c.want(n.badge == 0 || m.badge == n.badge, "node %d: badge %#x under %#x", j, m.badge, n.badge)
 			prev = j
 			walk(j)

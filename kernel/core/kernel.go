@@ -20,6 +20,8 @@ type Config struct {
 	// hart, FencePage those of one page on the harts of a set (bit i: hart i).
 	FenceSpace func(asid uint64)
 	FencePage  func(va, asid, harts uint64)
+	// FenceCode makes every hart see, as instructions, what was written to memory.
+	FenceCode func()
 	// Interrupt makes another hart enter the kernel soon. Nil with one hart.
 	Interrupt func(hart int)
 	// FloatingPoint unit of the hart; see package hart.
@@ -44,6 +46,7 @@ type Kernel struct {
 	now        func() int64
 	fenceSpace func(asid uint64)
 	fencePage  func(va, asid, harts uint64)
+	fenceCode  func()
 	interrupt  func(hart int)
 	fp         FloatingPoint
 	controller Controller
@@ -66,6 +69,7 @@ type Kernel struct {
 	capsUsed  uint64
 	callsUsed uint64
 
+	orphans   uint32 // processes that nobody names any more, to be ended
 	freeProcs uint32
 	freeCaps  uint32
 	freeEPs   uint32
@@ -100,7 +104,7 @@ type Kernel struct {
 func New(c Config) *Kernel {
 	k := &Kernel{
 		pool: c.Pool, kernelRoot: c.KernelRoot, console: c.Console, now: c.Now,
-		tickNS: c.TickNS, fenceSpace: c.FenceSpace, fencePage: c.FencePage, interrupt: c.Interrupt, fp: c.FP,
+		tickNS: c.TickNS, fenceSpace: c.FenceSpace, fencePage: c.FencePage, fenceCode: c.FenceCode, interrupt: c.Interrupt, fp: c.FP,
 		drbg: drbg{state: c.Seed}, controller: c.Controller, offered: c.Devices,
 	}
 	for i := range k.harts {

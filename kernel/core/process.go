@@ -76,6 +76,7 @@ type Process struct {
 	numVMOs    uint32
 	firstNote  uint32
 
+	orphan  uint32 // next of those that nobody names any more
 	doomed  bool   // to be ended with exit by the hart that runs it
 	victim  uint32 // process that a killing thread waits for
 	handler uint64 // where a fault is delivered, 0 if nowhere
@@ -139,9 +140,27 @@ func (k *Kernel) wake(p *Process, a0 uint64) {
 	k.makeReady(p)
 }
 
-// end ends a process: everything it had returns to where it came from, everyone
-// who waits for it is told. The process table entry stays until nobody names it.
+// end ends a process, and those that nobody names without it.
 func (k *Kernel) end(p *Process, status int64) {
+	k.endOne(p, status)
+	k.endOrphans()
+}
+
+// endOrphans ends the processes of which the last capability is gone: nobody could
+// end them any more, or learn that they ended. That may leave others behind, so that
+// whoever starts processes cannot leave any by dying. They are ended one after
+// another, not one within the other, because the stack has a bound.
+func (k *Kernel) endOrphans() {
+	for k.orphans != 0 {
+		p := &k.procs[k.orphans]
+		k.orphans, p.orphan = p.orphan, 0
+		k.endOne(p, abi.ExitKilled)
+	}
+}
+
+// endOne ends a process: everything it had returns to where it came from, everyone
+// who waits for it is told. The process table entry stays until nobody names it.
+func (k *Kernel) endOne(p *Process, status int64) {
 	switch p.thread {
 	case threadReady:
 		k.remove(&k.harts[p.queue].ready, p)

@@ -249,6 +249,8 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 		if w.upTo(2) != 0 {
 			num = abi.SysCapInfo
 		}
+	case abi.SysVMOExec:
+		a[0], a[1] = w.handle(q, abi.KindSpawn), w.handle(q, abi.KindVMO)
 	case abi.SysVMOResize:
 		a[0], a[1] = w.handle(q, abi.KindVMO), w.maybe(uint64(w.upTo(6*abi.PageSize)))
 	case abi.SysVMORead, abi.SysVMOWrite:

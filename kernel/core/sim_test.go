@@ -32,6 +32,7 @@ type sim struct {
 	root    proc
 	names   int // services spawned so far
 	traps   int // by system call or exception
+	coded   int // fences of instructions
 	seen    map[docKey]bool
 }
 
@@ -106,6 +107,7 @@ func newSim(tb testing.TB) *sim {
 			}
 		},
 		FencePage: func(va, asid, _ uint64) { delete(s.tlb, tlbKey{va / abi.PageSize, asid}) },
+		FenceCode: func() { s.coded++ },
 		FP:        &s.unit,
 	})
 	if err := s.Boot(a, r.Start); err != nil {
@@ -189,7 +191,7 @@ func (s *sim) refused(num uint64, errno abi.Errno) {
 }
 
 func refusal(a0 uint64) abi.Errno {
-	if v := int64(a0); v < 0 && v >= -int64(abi.EFRAG) {
+	if v := int64(a0); v < 0 && v >= -int64(abi.EWRITABLE) {
 		return abi.Errno(-v)
 	}
 	return abi.OK

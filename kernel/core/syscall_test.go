@@ -80,14 +80,13 @@ func (b *testbed) spawnArgs(edit func(sp *abi.SpawnSpec)) []uint64 {
 	return []uint64{b.spawnCap, specVA}
 }
 
-// elfVMO returns a memory object with an executable of the boot image's kind.
-// Only those may be executed, so the test makes one behind the kernel's back.
+// elfVMO returns a memory object with an executable that b has filled.
 func (b *testbed) elfVMO(image []byte) uint64 {
 	h := b.must(abi.SysVMOCreate, uint64(len(image)))
 	b.write(msgVA, image)
 	b.must(abi.SysVMOWrite, h, 0, msgVA, uint64(len(image)))
-	b.s.caps[b.s.lookup(b.Process, h)].rights |= abi.RightExec
-	return h
+	b.must(abi.SysVMOSeal, h)
+	return b.must(abi.SysVMOExec, b.spawnCap, h)
 }
 
 const (
@@ -339,6 +338,21 @@ var refusals = []refusalCase{
 	{"over the budget", abi.SysVMOResize, abi.ENOMEM, func(b *testbed) []uint64 { return []uint64{b.vmo, childBudget * 4096} }},
 	{"mapped", abi.SysVMOResize, abi.EBUSY, func(b *testbed) []uint64 { b.mapped(); return []uint64{b.vmo, 4096} }},
 	{"sealed", abi.SysVMOResize, abi.ESEALED, func(b *testbed) []uint64 { return []uint64{b.sealed(), 3 * 4096} }},
+
+	{"bogus", abi.SysVMOExec, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, b.sealed()} }},
+	{"console", abi.SysVMOExec, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.console, b.sealed()} }},
+	{"no right to spawn", abi.SysVMOExec, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareSpawn, b.sealed()} }},
+	{"bogus object", abi.SysVMOExec, abi.EBADF, func(b *testbed) []uint64 { return []uint64{b.spawnCap, bogus} }},
+	{"endpoint", abi.SysVMOExec, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.spawnCap, b.send} }},
+	{"no right to read", abi.SysVMOExec, abi.EPERM, func(b *testbed) []uint64 {
+		return []uint64{b.spawnCap, b.must(abi.SysCapCopy, b.sealed(), uint64(abi.RightWrite))}
+	}},
+	{"not sealed", abi.SysVMOExec, abi.EWRITABLE, func(b *testbed) []uint64 { return []uint64{b.spawnCap, b.vmo} }},
+	{"no handle left", abi.SysVMOExec, abi.ENOSPC, func(b *testbed) []uint64 {
+		a := []uint64{b.spawnCap, b.sealed()}
+		b.fill()
+		return a
+	}},
 
 	{"bogus", abi.SysSpawn, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, specVA} }},
 	{"console", abi.SysSpawn, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.console, specVA} }},

@@ -251,6 +251,8 @@ func (k *Kernel) syscall(p *Process) abi.Errno {
 		return k.sysDMACreate(p)
 	case abi.SysDMAAddress:
 		return k.sysDMAAddress(p)
+	case abi.SysVMOExec:
+		return k.sysVMOExec(p)
 	default:
 		return abi.ENOSYS
 	}

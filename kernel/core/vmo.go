@@ -17,6 +17,7 @@ type vmo struct {
 	maps    uint32 // regions
 	first   uint32 // of the regions, by regionRef
 	sealed  bool   // never written again, nor resized
+	code    bool   // sealed, and some process may execute it
 	next    uint32 // free list
 	owner   uint32 // creator's table entry
 	pid     uint64 // creator's pid; 0 in the boot image
@@ -68,6 +69,9 @@ func (k *Kernel) page(v *vmo, n uint64) (mem.PA, bool) {
 			return 0, false
 		}
 		*slot = uint64(pa)
+		if v.code {
+			k.fenceCode() // the frame may have held instructions before
+		}
 	}
 	return mem.PA(*slot), true
 }
@@ -102,7 +106,7 @@ func (k *Kernel) sysVMOCreate(p *Process) abi.Errno {
 		return abi.ENOMEM
 	}
 	k.freeVMOs = v.next
-	v.refs, v.maps, v.first, v.next, v.base, v.dev, v.sealed = 0, 0, 0, 0, 0, 0, false
+	v.refs, v.maps, v.first, v.next, v.base, v.dev, v.sealed, v.code = 0, 0, 0, 0, 0, 0, false, false
 	v.owner, v.pid, v.size = p.id, p.pid, size
 	v.index, _ = k.zeroFrame(&v.account)
 	p.numVMOs++

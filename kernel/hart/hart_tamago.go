@@ -28,6 +28,9 @@ func FencePage(va, asid uint64)
 // FenceAll discards the whole TLB.
 func FenceAll()
 
+// FenceCode makes the hart see, as instructions, what was written to memory.
+func FenceCode()
+
 // Wait halts the hart until an enabled interrupt is pending.
 func Wait()
 

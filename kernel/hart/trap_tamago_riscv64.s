@@ -307,6 +307,11 @@ TEXT ·FenceAll(SB),NOSPLIT|NOFRAME,$0
 	SFENCE_ALL
 	RET
 
+// func FenceCode()
+TEXT ·FenceCode(SB),NOSPLIT|NOFRAME,$0
+	WORD	$0x0000100f		// fence.i
+	RET
+
 // func Wait()
 TEXT ·Wait(SB),NOSPLIT|NOFRAME,$0
 	WFI

@@ -38,6 +38,9 @@ func memory(addr, n uint64) []byte { return unsafe.Slice((*byte)(pointer(addr)),
 // having: global variables and heap memory, not the stack.
 func addressOf[T any](v *T) uint64 { return uint64(uintptr(unsafe.Pointer(v))) }
 
+// specBytes returns the description of a process as it lies in memory.
+func specBytes(s *abi.SpawnSpec) []byte { return memory(addressOf(s), uint64(unsafe.Sizeof(*s))) }
+
 // startPage returns what the kernel told this process.
 func startPage() *abi.Start { return (*abi.Start)(pointer(abi.StartPage)) }
 

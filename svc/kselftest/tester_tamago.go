@@ -4,7 +4,6 @@ package kselftest
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -447,9 +446,8 @@ func (p *process) drop() {
 	if p.gone {
 		return
 	}
-	p.gone = true
+	p.t.forget(p)
 	p.kill()
-	p.t.children = slices.DeleteFunc(p.t.children, func(q *process) bool { return q == p })
 	caller(self).sys(abi.SysCapClose, p.handle)
 	if p.page != nil {
 		caller(self).sys(abi.SysUnmap, p.at, sharedSize)
