@@ -48,14 +48,9 @@ const (
 	maxObjectGen = math.MaxUint32
 )
 
-// initHandles makes the table of a new process empty.
-func (p *Process) initHandles() {
-	p.freeH = 1
-	for i := range p.handle {
-		p.handle[i] = capEntry{gen: 1, next: uint32(i + 2)}
-	}
-	p.handle[capsPerProcess-1].next = 0
-}
+// initHandles makes the table of a new process empty. Entries are set up when they
+// are used for the first time: most processes need few of them.
+func (p *Process) initHandles() { p.freeH, p.newH = 1, 0 }
 
 func (p *Process) handleOf(slot uint32) abi.Handle {
 	return abi.Handle(p.handle[slot].gen)<<32 | abi.Handle(slot+1)
@@ -116,6 +111,10 @@ func (k *Kernel) newCap(p *Process, kind abi.Kind, obj uint32, rights abi.Rights
 func (k *Kernel) attach(p *Process, i uint32) {
 	slot := p.freeH - 1
 	e := &p.handle[slot]
+	if slot == p.newH {
+		p.newH++
+		*e = capEntry{gen: 1, next: (p.newH + 1) % (capsPerProcess + 1)}
+	}
 	p.freeH = e.next
 	e.node = i
 	n := &k.caps[i]

@@ -172,7 +172,7 @@ func (c *checker) list(l *callList, visit func(i uint32, k *call)) {
 
 func (c *checker) handles(p *Process) {
 	free := 0
-	for h := p.freeH; h != 0; h = p.handle[h-1].next {
+	for h := p.freeH; h != 0 && h != p.newH+1; h = p.handle[h-1].next {
 		free++
 		if p.handle[h-1].node != 0 {
 			c.want(false, "proc %d: free handle %d in use", p.id, h-1)
@@ -183,8 +183,9 @@ func (c *checker) handles(p *Process) {
 		if e.node != 0 {
 			n := &c.caps[e.node]
 			c.want(n.owner == p.id && int(n.slot) == h && n.kind != 0, "proc %d: handle %d and node %d differ", p.id, h, e.node)
+			c.want(h < int(p.newH), "proc %d: handle %d is in use before its time", p.id, h)
 			c.want((n.call != 0) == (e.gen&inTransit != 0), "proc %d: handle %d in transit: %v, node carried by %d", p.id, h, e.gen&inTransit != 0, n.call)
-		} else if e.gen != maxGen {
+		} else if h < int(p.newH) && e.gen != maxGen {
 			free--
 		}
 	}

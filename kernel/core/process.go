@@ -64,7 +64,8 @@ type Process struct {
 	space sv39.Space
 	asid  uint64
 
-	freeH      uint32 // first free entry of handle + 1
+	freeH      uint32 // first free entry of handle + 1; the list of those ends with entry newH
+	newH       uint32 // entries of handle from here on were not used in this life
 	refs       uint32 // capabilities that name this process
 	numRegions int
 	hotRegion  uint32 // index in regions of the last hit; that entry is in use, or all are free
@@ -216,7 +217,7 @@ func (k *Kernel) teardown(p *Process) {
 	}
 	k.dropCalls(p)
 	k.dropTaken(p)
-	for h := range p.handle {
+	for h := range p.handle[:p.newH] {
 		if p.handle[h].node != 0 {
 			k.closeNode(p.handle[h].node)
 		}

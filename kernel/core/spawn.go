@@ -122,7 +122,7 @@ func holdsStrings(b []byte, n uint64) bool {
 func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 	sid := ServiceID(pr.name)
 	for i := range k.procs {
-		if q := &k.procs[i]; q.state == procLive && q.sid == sid {
+		if q := &k.procs[i]; q.sid == sid && q.state == procLive {
 			return nil, abi.EEXIST
 		}
 	}
