@@ -87,6 +87,9 @@ func (c *checker) frames() {
 				if r := p.regionOf(va); (e&sv39.Device != 0) != (r != nil && r.kind == regionDevice) || e&sv39.Device != 0 && e.Addr() != c.devices[r.dev].Base+mem.PA(r.off+va-r.start) {
 					c.want(false, "proc %d: %#x is mapped to %#x, region %+v", i, va, e, r)
 				}
+				if r := p.regionOf(va); r != nil && r.kind == regionShare && e.Addr() != c.present(&c.vmos[r.vmo], (r.off+va-r.start)/abi.PageSize) {
+					c.want(false, "proc %d: %#x is mapped to %#x, which its object does not have there", i, va, e)
+				}
 				if e.Perm() != want || e&(sv39.W|sv39.X) == sv39.W|sv39.X {
 					c.want(false, "proc %d: %#x is mapped with %#x, want %#x", i, va, e.Perm(), want)
 				}

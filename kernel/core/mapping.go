@@ -79,14 +79,19 @@ const eagerPages = pagesPerTable
 // mapPresent maps the pages of a new mapping of p that its object has already. A
 // page fault costs as much as mapping a hundred of them here. It stops where the
 // budget of p has no page table left: the rest appears, or ends p, when touched.
-// Pages of the boot image are left to be touched, for most of them never are, and so
-// are DMA buffers, which cost no page to touch.
+// Contiguous objects are left to be touched: their pages appear by tables anyway.
 func (k *Kernel) mapPresent(p *Process, r *region) {
 	v := &k.vmos[r.vmo]
 	if v.base != 0 {
 		return
 	}
 	n := r.off / abi.PageSize
+	if r.end-r.start == abi.PageSize {
+		if pa := k.present(v, n); pa != 0 {
+			p.space.Map(k.pool, r.start, pa, r.perm)
+		}
+		return
+	}
 	end := n + min((r.end-r.start)/abi.PageSize, eagerPages)
 	index := mem.Words(v.index)
 	for va := r.start; n < end; {

@@ -351,3 +351,41 @@ func TestSealAfterUnmap(t *testing.T) {
 		}
 	}
 }
+
+// The first touch of a contiguous object maps what shares a table with the page: of
+// the region, not more.
+func TestTouchMapsAround(t *testing.T) {
+	s := newSim(t)
+	const table = pagesPerTable * abi.PageSize
+	const inOne, inTwo = abi.MapBase + table, abi.MapBase + 2*table - abi.PageSize
+	for _, va := range []uint64{inOne, inTwo} {
+		for _, off := range []uint64{0, abi.PageSize} {
+			size := 2*abi.PageSize - off
+			s.root.must(abi.SysVMOMap, hFiles, va, off, size, ro)
+			if !s.root.access(va, sv39.R) {
+				t.Fatal("cannot be read")
+			}
+			s.check()
+			mapped := uint64(0)
+			for at := va - abi.PageSize; at < va+3*abi.PageSize; at += abi.PageSize {
+				if s.root.space.Lookup(at) != 0 {
+					mapped++
+				}
+			}
+			want := size / abi.PageSize
+			if va == inTwo {
+				want = 1
+			}
+			if mapped != want {
+				t.Errorf("%d pages from %#x on: %d mapped, want %d", size/abi.PageSize, va, mapped, want)
+			}
+			all := elftest.Pattern(9, 5000)
+			if got := s.root.read(va, 5000-int(off)); !bytes.Equal(got, all[off:]) {
+				t.Errorf("other bytes at %#x", va)
+			}
+			s.check()
+			s.root.must(abi.SysUnmap, va, size)
+			s.check()
+		}
+	}
+}

@@ -37,6 +37,12 @@ func (k *Kernel) addRegion(p *Process, r *region) abi.Errno {
 	if p.overlapping(r.start, r.end) != nil {
 		return abi.EOVERLAP
 	}
+	k.enterRegion(p, r)
+	return abi.OK
+}
+
+// enterRegion is addRegion for a region that is known to fit.
+func (k *Kernel) enterRegion(p *Process, r *region) {
 	p.regions[p.numRegions] = *r
 	if r.vmo != 0 {
 		k.vmos[r.vmo].maps++
@@ -46,14 +52,15 @@ func (k *Kernel) addRegion(p *Process, r *region) abi.Errno {
 	}
 	p.hotRegion = uint32(p.numRegions)
 	p.numRegions++
-	return abi.OK
 }
 
 func (k *Kernel) dropRegion(r *region) {
 	if r.vmo != 0 {
 		k.unlinkRegion(r)
-		k.vmos[r.vmo].maps--
-		k.maybeFreeVMO(r.vmo)
+		v := &k.vmos[r.vmo]
+		if v.maps--; v.maps|v.refs == 0 {
+			k.maybeFreeVMO(r.vmo)
+		}
 	} else if r.dev != 0 {
 		k.unuseWindow(r)
 	}
@@ -89,18 +96,14 @@ func (k *Kernel) touch(p *Process, va uint64, need sv39.Perm) int {
 		return touchWrong
 	}
 	va &^= abi.PageSize - 1
-	var pa mem.PA
-	var ok bool
 	if r.kind == regionShare {
-		if pa, ok = k.page(&k.vmos[r.vmo], (r.off+va-r.start)/abi.PageSize); !ok {
-			return touchNoMem
-		}
-		return touched(p.space.Map(k.pool, va, pa, r.perm))
+		return k.touchShared(p, r, va)
 	}
 	if r.kind == regionDevice {
 		return k.touchDevice(p, r, va)
 	}
-	if pa, ok = k.pool.Take(&p.acct); !ok {
+	pa, ok := k.pool.Take(&p.acct)
+	if !ok {
 		if p.space.Lookup(va) != 0 {
 			return touchOK // nothing to pay: the hart knew an old translation
 		}
@@ -109,16 +112,44 @@ func (k *Kernel) touch(p *Process, va uint64, need sv39.Perm) int {
 	if r.kind == regionZero || va >= r.fileEnd {
 		mem.Zero(pa)
 	} else {
-		page := mem.Bytes(pa, abi.PageSize)
-		n := min(r.fileEnd-va, abi.PageSize)
-		k.readVMO(&k.vmos[r.vmo], r.off+va-r.start, page[:n])
-		clear(page[n:])
+		k.copyPage(pa, r, va)
 	}
 	errno := p.space.MapOwned(k.pool, va, pa, r.perm)
 	if errno != abi.OK {
 		k.pool.Give(&p.acct, pa)
 	}
 	return touched(errno)
+}
+
+// touchShared is touch for a page of a memory object. Of one that is contiguous, it
+// maps whatever shares a table with that page: a program touches hundreds of pages of
+// its text, and a fault costs as much as mapping a hundred of them.
+func (k *Kernel) touchShared(p *Process, r *region, va uint64) int {
+	v := &k.vmos[r.vmo]
+	if v.base != 0 {
+		const span = pagesPerTable * abi.PageSize
+		start := max(r.start, va&^(span-1))
+		end := min(r.end, va&^(span-1)+span)
+		pa := v.base + mem.PA(r.off+start-r.start)
+		return touched(p.space.MapLinear(k.pool, start, pa, int((end-start)/abi.PageSize), r.perm))
+	}
+	pa, ok := k.page(v, (r.off+va-r.start)/abi.PageSize)
+	if !ok {
+		return touchNoMem
+	}
+	return touched(p.space.Map(k.pool, va, pa, r.perm))
+}
+
+// copyPage fills the frame at pa with what the regionCopy r has at va.
+func (k *Kernel) copyPage(pa mem.PA, r *region, va uint64) {
+	from := k.present(&k.vmos[r.vmo], (r.off+va-r.start)/abi.PageSize)
+	if from == 0 {
+		mem.Zero(pa)
+		return
+	}
+	n := int(min(r.fileEnd-va, abi.PageSize))
+	mem.Copy(pa, from, n)
+	clear(mem.Bytes(pa, abi.PageSize)[n:])
 }
 
 // touched turns the refusal of a page table into the result of touch. A page that
@@ -162,17 +193,20 @@ func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
 // mapRegion adds r, at the page address va or where there is room, for a system
 // call whose result is the address.
 func (k *Kernel) mapRegion(p *Process, va, length uint64, r *region) abi.Errno {
+	if p.numRegions == regionsPerProcess {
+		return abi.ENOSPC
+	}
 	if va == 0 {
 		if va = p.freeRange(length); va == 0 {
 			return abi.ENOSPC
 		}
 	} else if va < abi.MapBase || va >= abi.MapEnd || length > abi.MapEnd-va {
 		return abi.EINVAL
+	} else if p.overlapping(va, va+length) != nil {
+		return abi.EOVERLAP
 	}
 	r.start, r.end, r.user = va, va+length, true
-	if errno := k.addRegion(p, r); errno != abi.OK {
-		return errno
-	}
+	k.enterRegion(p, r)
 	p.Frame.X[hart.A0] = va
 	return abi.OK
 }
@@ -221,16 +255,13 @@ func (k *Kernel) sysUnmap(p *Process) abi.Errno {
 	if (va|length)%abi.PageSize != 0 {
 		return abi.EINVAL
 	}
-	for i := range p.regions[:p.numRegions] {
-		r := &p.regions[i]
-		if r.start != va || r.end-r.start != length || !r.user {
-			continue
-		}
-		k.removeRegion(p, i)
-		x[hart.A0] = 0
-		return abi.OK
+	r := p.regionOf(va)
+	if r == nil || r.start != va || r.end-r.start != length || !r.user {
+		return abi.ENOENT
 	}
-	return abi.ENOENT
+	k.removeRegion(p, int(p.hotRegion))
+	x[hart.A0] = 0
+	return abi.OK
 }
 
 // removeRegion takes region i out of the address space of p, at once for every

@@ -26,6 +26,12 @@ func Words(pa PA) *[FrameSize / 8]uint64 { return (*[FrameSize / 8]uint64)(at(pa
 // that looks for the few lines in which something is.
 func Lines(pa PA) *[FrameSize / 64][8]uint64 { return (*[FrameSize / 64][8]uint64)(at(pa)) }
 
+// blocks returns the memory from pa on as the blocks of a frame, of which the caller
+// may only use those that are memory.
+func blocks(pa PA) *[FrameSize / blockBytes]block {
+	return (*[FrameSize / blockBytes]block)(at(pa))
+}
+
 // numbers returns n 32-bit numbers at pa, as metadata of a pool.
 func numbers(pa PA, n int) []uint32 { return unsafe.Slice((*uint32)(at(pa)), n) }
 

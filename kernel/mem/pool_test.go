@@ -1,6 +1,7 @@
 package mem_test
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"testing"
@@ -396,6 +397,27 @@ func TestZeroAndCopy(t *testing.T) {
 	if mem.Lines(r.Start)[0][1] != 0x0102030405060708 || all[8] != 8 {
 		t.Error("words, lines and bytes differ")
 	}
+}
+
+// TestCopyModel copies ranges at all alignments, shorter and longer than the blocks
+// that Copy moves, and sees that nothing else changes.
+func TestCopyModel(t *testing.T) {
+	r := memtest.Arena(t, 4)
+	all := mem.Bytes(r.Start, 4*frame)
+	rapid.Check(t, func(t *rapid.T) {
+		for i := range all {
+			all[i] = byte(i*7 + i/251)
+		}
+		n := rapid.OneOf(rapid.IntRange(0, frame), rapid.SampledFrom([]int{0, 511, 512, 513, frame})).Draw(t, "bytes")
+		at := rapid.OneOf(rapid.IntRange(0, frame), rapid.Map(rapid.IntRange(0, frame/8), func(w int) int { return 8 * w }))
+		src, dst := at.Draw(t, "source"), 2*frame+at.Draw(t, "destination")
+		want := slices.Clone(all)
+		copy(want[dst:dst+n], all[src:])
+		mem.Copy(r.Start+mem.PA(dst), r.Start+mem.PA(src), n)
+		if !bytes.Equal(all, want) {
+			t.Fatalf("%d bytes from %d to %d", n, src, dst)
+		}
+	})
 }
 
 func BenchmarkTakeGive(b *testing.B) {

@@ -42,6 +42,38 @@ func (s *Space) MapRun(pool *mem.Pool, va uint64, frames []uint64, perm Perm) ab
 	return abi.OK
 }
 
+// MapLinear is [Space.MapRun] for n frames that lie one behind the other from pa on.
+//
+// Cost: about 6 instructions for each page, and what [Space.Map] costs for each
+// table.
+func (s *Space) MapLinear(pool *mem.Pool, va uint64, pa mem.PA, n int, perm Perm) abi.Errno {
+	if errno := checkPerm(perm, userPerms); errno != abi.OK {
+		return errno
+	}
+	end, ok := pages(va, n)
+	if !ok || pa%pageSize != 0 || pa > maxPA-mem.PA(end-va) {
+		return abi.EINVAL
+	}
+	for va < end {
+		t := s.table(pool, va)
+		if t == nil {
+			return abi.ENOMEM
+		}
+		to := t[index0(va):]
+		to = to[:min(uint64(len(to)), (end-va)/pageSize)]
+		e := uint64(leaf(pa, perm))
+		for i := range to {
+			if to[i] == 0 {
+				to[i] = e
+			}
+			e += pageSize >> (pageShift - ppnShift)
+		}
+		va += uint64(len(to)) * pageSize
+		pa += mem.PA(len(to)) * pageSize
+	}
+	return abi.OK
+}
+
 // table returns the table of level 0 for va, which it makes if there is none, or
 // nil if the account cannot pay for it.
 func (s *Space) table(pool *mem.Pool, va uint64) *[entries]uint64 {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/mem"
 	"nexus.internal/kernel/sv39"
 )
 
@@ -61,6 +62,73 @@ func TestMapRunOfNothing(t *testing.T) {
 	s := m.space(t)
 	if errno := s.MapRun(m.pool, abi.MapBase, make([]uint64, 1000), rw); errno != abi.OK || m.acct.Used() != 1 {
 		t.Errorf("%v, %d frames used", errno, m.acct.Used())
+	}
+}
+
+// MapLinear maps frame after frame, over the ends of tables too, and leaves what is
+// there.
+func TestMapLinear(t *testing.T) {
+	for _, va := range []uint64{abi.MapBase, abi.MapBase + mega - 2*page, abi.MapBase + giga - page} {
+		m := newMachine(t, 64)
+		s := m.space(t)
+		if errno := s.Map(m.pool, va+2*page, 0x1000, ro); errno != abi.OK {
+			t.Fatal(errno)
+		}
+		if errno := s.MapLinear(m.pool, va, 0x8000_0000, 600, rx); errno != abi.OK {
+			t.Fatal(errno)
+		}
+		for i := range uint64(600) {
+			got, pte, ok := hardware(s.Root, va+i*page)
+			switch {
+			case !ok:
+				t.Fatalf("page %d is not mapped", i)
+			case i == 2:
+				if got != 0x1000 || sv39.PTE(pte).Perm() != ro {
+					t.Errorf("page %d, which was mapped, is %#x", i, pte)
+				}
+			case got != 0x8000_0000+i*page || sv39.PTE(pte).Perm() != rx || sv39.PTE(pte)&sv39.Owned != 0:
+				t.Fatalf("page %d is %#x", i, pte)
+			}
+		}
+		if s.Lookup(va+600*page) != 0 || s.Lookup(va-page) != 0 {
+			t.Error("mapped beyond its ends")
+		}
+		s.Destroy(m.pool)
+		if m.acct.Used() != 0 {
+			t.Errorf("%d frames used", m.acct.Used())
+		}
+	}
+}
+
+func TestRejectMapLinear(t *testing.T) {
+	m := newMachine(t, 3)
+	s := m.space(t)
+	for _, c := range []struct {
+		name string
+		va   uint64
+		pa   mem.PA
+		n    int
+		perm sv39.Perm
+		want abi.Errno
+	}{
+		{"writable and executable", abi.MapBase, 0x8000_0000, 2, rw | sv39.X, abi.EWX},
+		{"supervisor", abi.MapBase, 0x8000_0000, 2, sv39.R, abi.EINVAL},
+		{"unaligned", abi.MapBase + 8, 0x8000_0000, 2, rw, abi.EINVAL},
+		{"unaligned frame", abi.MapBase, 0x8000_0008, 2, rw, abi.EINVAL},
+		{"kernel", abi.UserBase - page, 0x8000_0000, 2, rw, abi.EINVAL},
+		{"over the end", abi.UserEnd - page, 0x8000_0000, 2, rw, abi.EINVAL},
+		{"negative", abi.MapBase, 0x8000_0000, -1, rw, abi.EINVAL},
+		{"over the end of memory", abi.MapBase, 1<<56 - page, 2, rw, abi.EINVAL},
+	} {
+		if errno := s.MapLinear(m.pool, c.va, c.pa, c.n, c.perm); errno != c.want || m.acct.Used() != 1 {
+			t.Errorf("%s: %v, want %v; %d frames used", c.name, errno, c.want, m.acct.Used())
+		}
+	}
+	if errno := s.MapLinear(m.pool, abi.MapBase+mega-page, 0x8000_0000, 2, rw); errno != abi.ENOMEM {
+		t.Errorf("over the budget: %v", errno)
+	}
+	if s.Lookup(abi.MapBase+mega-page) == 0 || s.Lookup(abi.MapBase+mega) != 0 {
+		t.Error("not what the budget paid for is mapped")
 	}
 }
 

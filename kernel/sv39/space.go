@@ -185,7 +185,12 @@ func (s *Space) Unmap(pool *mem.Pool, va uint64, n int) int {
 		return 0
 	}
 	removed := 0
-	for run, at := s.next(va, end); run != nil; run, at = s.next(at+uint64(len(run))*pageSize, end) {
+	for va < end {
+		run, at := s.next(va, end)
+		if run == nil {
+			break
+		}
+		va = at + uint64(len(run))*pageSize
 		for i, e := range run {
 			if e == 0 {
 				continue
@@ -211,7 +216,12 @@ func (s *Space) Protect(va uint64, n int, perm Perm) abi.Errno {
 	if !ok {
 		return abi.EINVAL
 	}
-	for run, at := s.next(va, end); run != nil; run, at = s.next(at+uint64(len(run))*pageSize, end) {
+	for va < end {
+		run, at := s.next(va, end)
+		if run == nil {
+			break
+		}
+		va = at + uint64(len(run))*pageSize
 		for i, e := range run {
 			if e != 0 {
 				old := PTE(e)
@@ -237,7 +247,7 @@ func (s *Space) Destroy(pool *mem.Pool) {
 	lines := mem.Lines(s.Root)
 	for i := range lines[:userEntries/len(lines[0])] {
 		line := &lines[i]
-		if empty(line) {
+		if union(line) == 0 {
 			continue
 		}
 		for j, e := range line {
@@ -255,7 +265,7 @@ func (s *Space) destroyTables(pool *mem.Pool, pa mem.PA) {
 	lines := mem.Lines(pa)
 	for i := range lines {
 		line := &lines[i]
-		if empty(line) {
+		if union(line) == 0 {
 			continue
 		}
 		for _, e := range line {
@@ -272,7 +282,7 @@ func (s *Space) destroyLeaves(pool *mem.Pool, pa mem.PA) {
 	lines := mem.Lines(pa)
 	for i := range lines {
 		line := &lines[i]
-		if empty(line) {
+		if union(line)&Owned == 0 {
 			continue
 		}
 		for _, e := range line {
@@ -284,8 +294,8 @@ func (s *Space) destroyLeaves(pool *mem.Pool, pa mem.PA) {
 	pool.Give(s.Acct, pa)
 }
 
-// empty reports whether nothing is in a line of a table. Most tables are sparse,
+// union returns the bits of all entries in a line of a table. Most tables are sparse,
 // and this makes looking through one three times cheaper.
-func empty(l *[8]uint64) bool {
-	return l[0]|l[1]|l[2]|l[3]|l[4]|l[5]|l[6]|l[7] == 0
+func union(l *[8]uint64) uint64 {
+	return l[0] | l[1] | l[2] | l[3] | l[4] | l[5] | l[6] | l[7]
 }
