@@ -24,7 +24,7 @@ var Layers = []Layer{
 	// The kernel uses of the standard library what neither waits nor needs an
 	// operating system; most of it runs only at boot.
 	{Path: "kernel", Inside: []string{"ipc/abi"}, Std: []string{
-		"bytes", "crypto/sha256", "encoding/binary", "errors", "fmt", "hash/crc32", "math", "math/bits",
+		"bytes", "crypto/sha512", "encoding/binary", "errors", "fmt", "hash/crc32", "math", "math/bits",
 		"runtime", "runtime/debug", "slices", "strconv", "strings", "sync/atomic", "unsafe"}},
 	{Path: "board", Inside: []string{"kernel", "ipc/abi"}, Std: []string{
 		"bytes", "cmp", "encoding/binary", "errors", "fmt", "math/rand/v2", "runtime", "slices", "strings", "unsafe"},
