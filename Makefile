@@ -46,7 +46,8 @@ build: programs ## build the images: build/nexus.img, and build/nexus-test.img w
 
 qemu: build ## boot on the serial console and stay up; Ctrl-A X ends it (SMP=, MEMORY=)
 	$(SETUP) qemu
-	qemu-system-riscv64 -M virt -cpu rv64 -smp $(SMP) -m $(MEMORY) -nographic -no-reboot -kernel $(BUILD)/nexus.img
+	qemu-system-riscv64 -M virt -cpu rv64 -smp $(SMP) -m $(MEMORY) -nographic -no-reboot \
+		-global virtio-mmio.force-legacy=false -device virtio-rng-device -kernel $(BUILD)/nexus.img
 
 run: test-os ## build, and run the ladder
 

@@ -35,10 +35,10 @@ type (
 	CanSend      interface{ Send | SendGrant | Serve }
 	CanGrantSend interface{ SendGrant | Serve }
 	CanRead      interface {
-		Read | ReadGrant | ReadExec | ReadWrite | Full
+		Read | ReadGrant | ReadExec | ReadWrite | Full | Physical
 	}
-	CanWrite       interface{ ReadWrite | Full }
-	CanGrantRead   interface{ ReadGrant | Full }
+	CanWrite       interface{ ReadWrite | Full | Physical }
+	CanGrantRead   interface{ ReadGrant | Full | Physical }
 	CanSignal      interface{ Signal | SignalGrant | Listen }
 	CanGrantSignal interface{ SignalGrant | Listen }
 )
@@ -81,7 +81,7 @@ type Info struct {
 	Kind   abi.Kind
 	Rights abi.Rights
 	Badge  uint64
-	Size   uint64 // of a memory object, in bytes
+	Size   uint64 // of a memory object or a window, in bytes
 	Sealed bool   // of a memory object: nobody can write it any more
 }
 

@@ -80,6 +80,11 @@ func TestRightsAreTypes(t *testing.T) {
 		"func f(s Spawner, v VMO[Full]) (VMO[ReadExec], error) { return Program(s, v) }",
 		"func f(n Notification[Listen]) Notification[Signal] { return NarrowSignal(n) }",
 		"func f(n Notification[Signal]) error { return Set(n, 1) }",
+		"func f(m MMIO[Own]) (MMIO[DriveGrant], error) { return DeriveMMIO(m) }",
+		"func f(m MMIO[Drive]) (DMA, error) { return NewDMA(m, 1) }",
+		"func f(d DMA) (uint64, error) { return Address(d) }",
+		"func f(d DMA) (VMO[Read], error) { return DeriveRead(d) }",
+		"func f(q IRQ[Drive], n Notification[Signal]) error { return Bind(q, n, 1) }",
 	}
 	for _, s := range good {
 		if err := c.check(t, s); err != nil {
@@ -104,6 +109,12 @@ func TestRightsAreTypes(t *testing.T) {
 		{"func f(n Notification[Signal]) Notification[Listen] { return Notification[Listen](n) }", "cannot convert"},
 		{"func f(c Any) Spawner { return Spawner(c) }", "cannot convert"},
 		{"func f(c Any) Movable { return Movable(c) }", "cannot convert"},
+		{"func f(m MMIO[Drive]) Movable { return MoveMMIO(m) }", "Drive does not satisfy"},
+		{"func f(m MMIO[DriveGrant]) { Release(m) }", "cannot use m"},
+		{"func f(m MMIO[Drive]) MMIO[Own] { return MMIO[Own](m) }", "cannot convert"},
+		{"func f(v VMO[Full]) { Address(v) }", "cannot use v"},
+		{"func f(q IRQ[Drive]) (IRQ[DriveGrant], error) { return DeriveIRQ(q) }", "Drive does not satisfy"},
+		{"func f(c Any) Devices { return Devices(c) }", "cannot convert"},
 		{"func f(v VMO[Read]) *Client { return NewClient(v, Protocol{}) }", "does not match"},
 	}
 	for _, tt := range bad {

@@ -25,6 +25,7 @@ type Kernel interface {
 	// Reply is the system call reply with FlagNoWait and without accept.
 	Reply(r *Regs, send *Buffer)
 	Map(vmo abi.Handle, off, length uint64, rights abi.Rights) ([]byte, abi.Errno)
+	MapMMIO(window abi.Handle, off, length uint64) ([]byte, abi.Errno)
 	Unmap(mem []byte) abi.Errno
 	Spawn(spawn abi.Handle, spec *SpawnSpec) (child abi.Handle, pid uint32, e abi.Errno)
 	Now() int64
@@ -53,6 +54,11 @@ func (p Process) replyNoWait(r *Regs, send *Buffer)          { p.k.Reply(r, send
 
 func (p Process) mapVMO(vmo abi.Handle, off, length uint64, rights abi.Rights) ([]byte, error) {
 	mem, e := p.k.Map(vmo, off, length, rights)
+	return mem, FromErrno(e)
+}
+
+func (p Process) mapMMIO(window abi.Handle, off, length uint64) ([]byte, error) {
+	mem, e := p.k.MapMMIO(window, off, length)
 	return mem, FromErrno(e)
 }
 

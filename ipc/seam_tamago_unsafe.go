@@ -88,6 +88,16 @@ func (Process) mapVMO(vmo abi.Handle, off, length uint64, rights abi.Rights) ([]
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&r.A[0]))), length), nil
 }
 
+func (Process) mapMMIO(window abi.Handle, off, length uint64) ([]byte, error) {
+	var r Regs
+	r.A[0], r.A[2], r.A[3] = uint64(window), off, length
+	nexusSyscall(abi.SysMMIOMap, &r)
+	if err := result(r.A[0]); err != nil {
+		return nil, err
+	}
+	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&r.A[0]))), length), nil
+}
+
 func (Process) unmap(mem []byte) error {
 	var r Regs
 	r.A[0], r.A[1] = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))), uint64(len(mem))

@@ -74,7 +74,7 @@ func TestRemoteConnectsAgain(t *testing.T) {
 	if _, err := r.Call(ctx, 1, []byte("yo"), b[:]); err != nil || string(b[:]) != "yo" {
 		t.Fatal(err)
 	}
-	if n := ipctest.Caps(client); n != 3 { // spawn, console, the connection
+	if n := ipctest.Caps(client); n != 4 { // spawn, console, devices, the connection
 		t.Errorf("%d capabilities", n)
 	}
 }

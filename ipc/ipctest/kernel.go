@@ -40,6 +40,9 @@ type Kernel struct {
 	programs map[string]Main
 	procs    map[uint32]*Process
 	nextPID  uint32
+	devices  []*Device
+	dma      map[uint64]*vmo // by physical address
+	nextPA   uint64
 	calls    int
 	switches uint64
 	dropped  uint64
@@ -48,7 +51,7 @@ type Kernel struct {
 // New returns a kernel without processes. Console output goes to console, one
 // write for each console_write.
 func New(console io.Writer) *Kernel {
-	return &Kernel{boot: time.Now(), console: console, programs: map[string]Main{}, procs: map[uint32]*Process{}}
+	return &Kernel{boot: time.Now(), console: console, programs: map[string]Main{}, procs: map[uint32]*Process{}, dma: map[uint64]*vmo{}}
 }
 
 // Program sets what a process spawned with this service name runs. The program
@@ -67,8 +70,8 @@ func ServiceID(name string) uint64 {
 }
 
 // Boot creates a process that has no parent. It holds a spawn capability, the
-// console, and a readable and executable memory object for each of files, in that
-// order. The process runs nothing by itself.
+// console, a readable and executable memory object for each of files, and the
+// devices, in that order. The process runs nothing by itself.
 func (k *Kernel) Boot(name string, files ...[]byte) *Process {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -78,7 +81,8 @@ func (k *Kernel) Boot(name string, files ...[]byte) *Process {
 	for _, f := range files {
 		p.install(&cap{obj: &vmo{mem: f, sealed: true}, rights: abi.RightRead | abi.RightExec | abi.RightGrant})
 	}
-	p.start.NumCaps = 2 + len(files)
+	p.install(&cap{obj: &devicesRight{}, rights: abi.RightManage | abi.RightGrant})
+	p.start.NumCaps = 3 + len(files)
 	return p
 }
 

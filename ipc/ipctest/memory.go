@@ -22,6 +22,9 @@ func (p *Process) memory(num uint64, r *ipc.Regs, mem []byte) abi.Errno {
 		return e
 	}
 	v := c.obj.(*vmo)
+	if v.address != 0 && num != abi.SysVMOProtect {
+		return abi.EINVAL // a DMA buffer
+	}
 	if num == abi.SysVMOSeal {
 		v.sealed = true
 		return abi.OK

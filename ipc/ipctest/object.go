@@ -44,6 +44,8 @@ type vmo struct {
 	mem    []byte
 	sealed bool
 	owner  *Process
+	// of a DMA buffer
+	address uint64
 }
 
 func (*spawnRight) kind() abi.Kind { return abi.KindSpawn }
@@ -267,6 +269,9 @@ func (c *cap) derive(rights abi.Rights, badge uint64) *cap {
 
 // drop ends c; its children become its parent's.
 func (c *cap) drop() {
+	if o, ok := c.obj.(*deviceObj); ok && len(c.kids) == 0 {
+		o.lose()
+	}
 	if c.in != nil {
 		*c.in = capSlot{gen: c.in.gen}
 		c.in = nil

@@ -49,7 +49,7 @@ func (p *Process) message(r *ipc.Regs, send *ipc.Buffer) (*call, abi.Errno) {
 	}
 	m := &call{from: p, ep: ep, badge: c.badge, data: r.Data, length: length, send: send, flags: r.A[1]}
 	if r.A[4] != 0 {
-		if m.moved, e = p.get(r.A[4], abi.KindNone, abi.RightGrant); e != abi.OK {
+		if m.moved, e = p.giveable(r.A[4]); e != abi.OK {
 			return nil, e
 		}
 	}
@@ -180,7 +180,7 @@ func (p *Process) reply(r *ipc.Regs, send *ipc.Buffer) abi.Errno {
 	}
 	var moved abi.Handle
 	if r.A[4] != 0 {
-		c, e := p.get(r.A[4], abi.KindNone, abi.RightGrant)
+		c, e := p.giveable(r.A[4])
 		if e != abi.OK {
 			return e
 		}
@@ -327,7 +327,7 @@ func (p *Process) syscall(num uint64, r *ipc.Regs, mem []byte, out *[8]uint64) a
 func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno {
 	switch num {
 	case abi.SysCapCopy:
-		c, e := p.get(r.A[0], abi.KindNone, abi.RightGrant)
+		c, e := p.giveable(r.A[0])
 		if e != abi.OK {
 			return e
 		}
@@ -370,6 +370,9 @@ func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno 
 			return e
 		}
 		out[0], out[1], out[2] = uint64(c.obj.kind()), uint64(c.rights), c.badge
+		if o, ok := c.obj.(*deviceObj); ok && o.of == abi.KindMMIO {
+			out[3] = uint64(len(o.d.registers))
+		}
 		if v, ok := c.obj.(*vmo); ok {
 			out[3] = uint64(len(v.mem))
 			if v.sealed {
@@ -427,7 +430,7 @@ func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno 
 		}
 		*out = [8]uint64{1 << 15, 1 << 14, 1 << 14, uint64(len(p.k.procs)), uint64(caps), uint64(p.k.calls), p.k.switches, p.k.dropped}
 	default:
-		return abi.ENOSYS
+		return p.syscallDevice(num, r, out)
 	}
 	return abi.OK
 }
@@ -488,6 +491,9 @@ func (p *Process) Unmap(mem []byte) abi.Errno {
 	if len(mem) == 0 {
 		return abi.EINVAL
 	}
+	p.lock()
+	defer p.k.mu.Unlock()
+	p.k.unmapMMIO(mem)
 	return abi.OK
 }
 
@@ -515,7 +521,7 @@ func (p *Process) Spawn(spawn abi.Handle, spec *ipc.SpawnSpec) (abi.Handle, uint
 		}
 	}
 	for _, g := range spec.Caps {
-		c, e := p.get(uint64(g.Handle), abi.KindNone, abi.RightGrant)
+		c, e := p.giveable(uint64(g.Handle))
 		if e != abi.OK {
 			return 0, 0, e
 		}

@@ -27,6 +27,8 @@ const (
 	OpStart     = 5    // name str8, argument str8 → pid u32: starts a service that is started on demand
 	OpEnd       = 6    // name str8, kill u8 → Exit, when the service has ended and is not started again
 	OpUsage     = 7    // → Usage
+	OpWindow    = 8    // name str8 → moves the window on the device of that name
+	OpInterrupt = 9    // name str8 → moves its interrupt, to the owner of the window
 	OpLogProbe  = 0x7f // → init has logged a line
 )
 
@@ -116,18 +118,50 @@ type Client struct{ *ipc.Client }
 // the manifest or policyd does not allow it. [ipc.StatusUnavailable]: the service
 // is not ready now.
 func (c Client) Connect(ctx context.Context, name string) (ipc.Endpoint[ipc.Send], error) {
-	call, err := c.Get()
+	got, err := c.take(ctx, OpConnect, name)
 	if err != nil {
 		return ipc.Endpoint[ipc.Send]{}, err
 	}
-	defer c.Put(call)
+	return got.Send()
+}
+
+// take asks for the capability that op gives for a name.
+func (c Client) take(ctx context.Context, op uint16, name string) (ipc.Any, error) {
 	if len(name) > 255 {
-		return ipc.Endpoint[ipc.Send]{}, ipc.StatusOverLimit
+		return ipc.Any{}, ipc.StatusOverLimit
 	}
-	if _, err := call.DoSmall(ctx, OpConnect, wire.AppendString8(make([]byte, 0, 64), name)); err != nil {
-		return ipc.Endpoint[ipc.Send]{}, err
+	call, err := c.Get()
+	if err != nil {
+		return ipc.Any{}, err
 	}
-	return call.Take().Send()
+	defer c.Put(call)
+	if _, err := call.DoSmall(ctx, op, wire.AppendString8(make([]byte, 0, 64), name)); err != nil {
+		return ipc.Any{}, err
+	}
+	return call.Take(), nil
+}
+
+// Window asks for the window on a device, by its name in the manifest. The device
+// has been reset, and is the caller's until the window is closed or the process
+// ends. [ipc.StatusDenied]: manifest or policyd do not allow it.
+// [ipc.StatusNotFound]: the machine has no such device. [ipc.StatusUnavailable]:
+// another service has it.
+func (c Client) Window(ctx context.Context, name string) (ipc.MMIO[ipc.Drive], error) {
+	got, err := c.take(ctx, OpWindow, name)
+	if err != nil {
+		return ipc.MMIO[ipc.Drive]{}, err
+	}
+	return got.MMIO()
+}
+
+// Interrupt asks for the interrupt of a device whose window the caller has.
+// [ipc.StatusNotFound]: it has none of its own.
+func (c Client) Interrupt(ctx context.Context, name string) (ipc.IRQ[ipc.Drive], error) {
+	got, err := c.take(ctx, OpInterrupt, name)
+	if err != nil {
+		return ipc.IRQ[ipc.Drive]{}, err
+	}
+	return got.IRQ()
 }
 
 // Ready tells init that the service answers requests, and hands over a capability

@@ -51,6 +51,7 @@ func forgedIdentity(ctx context.Context, a *attacker) error {
 func handles(_ context.Context, a *attacker) error {
 	// Guessed: every table index, with the first generations. Only the control
 	// endpoint, and the console where there is one, is ours.
+	calls := append(deviceCalls[:], abi.SysCapInfo, abi.SysCapClose, abi.SysCapRevoke, abi.SysSend, abi.SysNotify, abi.SysProcessKill, abi.SysSpawn, abi.SysSystemInfo)
 	ours := map[uint64]bool{control: true, uint64(a.p.Start().Console): true}
 	for gen := range uint64(16) {
 		for i := range uint64(300) {
@@ -58,7 +59,7 @@ func handles(_ context.Context, a *attacker) error {
 			if ours[h] {
 				continue
 			}
-			for _, num := range []uint64{abi.SysCapInfo, abi.SysCapClose, abi.SysCapRevoke, abi.SysSend, abi.SysNotify, abi.SysProcessKill, abi.SysSpawn, abi.SysSystemInfo} {
+			for _, num := range calls {
 				if h == 0 && num == abi.SysProcessInfo {
 					continue
 				}

@@ -22,6 +22,9 @@ var here = [...]named{
 	{"heap-exhaustion", heapExhaustion},
 	{"stack-exhaustion", stackExhaustion},
 	{"fault-kernel", faultKernel},
+	{"device-misuse", deviceMisuse},
+	{"device-storm", deviceStorm},
+	{"device-death", deviceDeath},
 }
 
 // faults reports whether f ended in a memory fault or an illegal instruction,
@@ -216,4 +219,23 @@ func faultKernel(_ context.Context, a *attacker) error {
 	a.syscall(abi.SysFaultHandler, 0)
 	load(FaultAddr)
 	return fmt.Errorf("kernel memory can be read at %#x", uint64(FaultAddr))
+}
+
+// noRegisters verifies that nothing is mapped at the address of registers.
+func noRegisters(at uint64) error {
+	return noAccess("registers that were given back", []uint64{at, at + abi.PageSize - 4})
+}
+
+// touchBeyond executes registers, and reaches for what lies beside them.
+func (d *driver) touchBeyond() error {
+	at := d.regs.Address()
+	if !faults(func() { call(at) }) {
+		return fmt.Errorf("registers at %#x were executed", at)
+	}
+	for _, addr := range []uint64{at - 1, at + abi.PageSize} {
+		if !faults(func() { load(addr) }) || !faults(func() { store(addr, 0) }) {
+			return fmt.Errorf("what lies at %#x, beside the registers, can be reached", addr)
+		}
+	}
+	return nil
 }

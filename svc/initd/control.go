@@ -43,6 +43,8 @@ func (s *supervisor) handle(q *ipc.Request, from *child) {
 		q.Reply(ipc.StatusOK, nil)
 	case control.OpConnect:
 		s.opConnect(q, from)
+	case control.OpWindow, control.OpInterrupt:
+		s.opDevice(q, from)
 	case control.OpWhoAmI:
 		b := wire.AppendU64(q.Inline(), q.SenderService)
 		b = wire.AppendU64(b, q.Badge)

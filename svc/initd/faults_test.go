@@ -74,6 +74,13 @@ func TestProofsFindFaults(t *testing.T) {
 			m.Services[2].Calls = m.Services[2].Calls[:1]
 		}},
 		{"too much granted", "policy deny", grant("crypto.sign")},
+		{"a device too many granted", "mmio policy deny", grant(policy.Device + "blk")},
+		{"a device too many in the manifest", "mmio policy deny", func(m *manifest.Manifest, _ map[string][]string, _ svc.Table) {
+			m.Services[2].Devices = append(m.Services[2].Devices, "net")
+		}},
+		{"no device in the manifest", "mmio map", func(m *manifest.Manifest, _ map[string][]string, _ svc.Table) {
+			m.Services[2].Devices = nil
+		}},
 		{"anybody may ask about anybody", "policyd requester spoof denied", grant(policy.Delegate)},
 		{"policyd allows everything", "policy deny", replace(lax(func(*policyd.Rules, *ipc.Request) (policy.Decision, ipc.Status) {
 			return policy.Decision{Allow: true, Reason: policy.ByRule}, ipc.StatusOK
@@ -101,7 +108,7 @@ func TestProofsFindFaults(t *testing.T) {
 				t.Error("the run passes")
 			}
 			ms := sys.Console.Markers()
-			i := slices.IndexFunc(ms, func(l string) bool { return strings.Contains(l, " FAIL") })
+			i := slices.IndexFunc(ms, func(l string) bool { return strings.HasPrefix(l, "SELFTEST: ") && strings.Contains(l, " FAIL") })
 			if i < 0 || !strings.HasPrefix(ms[i], "SELFTEST: "+tt.marks+" FAIL: ") || i != len(ms)-1 {
 				t.Errorf("markers %q", ms)
 			}

@@ -21,6 +21,8 @@
 //     the same child, and that child must be alive as the same process.
 //   - A child has one request handled at a time and a queue of its own: whatever it
 //     sends, nobody else waits for it or finds the queue full.
+//   - A device has one owner, which the manifest and policyd allow. It was reset when
+//     an owner gets it, and is reset when that ends.
 //   - Every wait has a deadline, every table a size, every restart a budget.
 package initd
 
@@ -43,8 +45,9 @@ import (
 	"nexus.internal/svc/policy"
 )
 
-// Where the kernel puts the capabilities of the root process: spawn, console, and
-// the entries of the boot archive in the order in which mkimage writes them.
+// Where the kernel puts the capabilities of the root process: spawn, console, the
+// entries of the boot archive in the order in which mkimage writes them, and last,
+// however many those are, the devices.
 const (
 	capSpawn = iota
 	capConsole
@@ -121,6 +124,13 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 		log: journal.NewHandler(env.Name, slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn)),
 	}
 	env.Log = slog.New(s.log)
+	all, err := p.BootCap(p.Start().NumCaps - 1).Devices()
+	if err != nil {
+		return nil, fmt.Errorf("devices: %w", err)
+	}
+	if s.devices, err = findDevices(all); err != nil {
+		return nil, err
+	}
 	s.policy = policy.Client{To: svc.NewRemote(policy.Protocol, s.dialPolicyd)}
 	for i := 0; i*watchBits < len(m.Services); i++ {
 		n, err := p.NewNotification()
@@ -199,6 +209,7 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 			return err
 		}
 	}
+	s.proveDeviceDenial(ctx)
 	s.env.Say("init: ready")
 	for _, c := range s.children {
 		if !c.service.Demand {

@@ -36,6 +36,7 @@ type supervisor struct {
 	log         *journal.Handler
 	ends        []ipc.Notification[ipc.Listen] // of children: bit index%watchBits of index/watchBits
 	over        chan error                     // how the system ends
+	devices     []*device                      // the list never changes
 
 	mu       sync.Mutex // guards what follows and the state of children
 	children []*child
@@ -185,6 +186,7 @@ func (s *supervisor) ended(c *child) {
 	c.ep.Close()
 	c.process, c.ep = ipc.Child{}, ipc.Endpoint[ipc.SendGrant]{}
 	c.alive, c.ready, c.announced, c.readyWaits = false, false, false, false
+	s.reclaim(c)
 	if !c.service.Demand || c.service.Restart.Policy != manifest.Never {
 		s.env.Log.Warn("service ended", "svc", c.service.Name, "status", info.Status, "cause", info.Cause, "pc", info.PC, "addr", info.Addr)
 	}

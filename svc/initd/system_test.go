@@ -25,7 +25,7 @@ func rules() map[string][]string {
 		"init":            {"ipc.core", "policy.delegate", "proc.spawn"},
 		"policyd":         {"ipc.core"},
 		"logd":            {"ipc.core", "policy.delegate"},
-		"selftest-client": {"ipc.core", "proc.spawn", "log.read"},
+		"selftest-client": {"ipc.core", "proc.spawn", "log.read", "device.mmio.rng", "device.mmio.net"},
 		"mortal":          {"ipc.core"},
 	}
 }
@@ -47,7 +47,7 @@ func base(more ...manifest.Service) *manifest.Manifest {
 
 func client(name, program string) manifest.Service {
 	return manifest.Service{Name: name, Program: program, Frames: 1024, Ready: 5 * time.Second, Console: true, Essential: true, Spawn: true,
-		Calls: []manifest.Call{{Name: "policyd"}, {Name: "logd"}}}
+		Calls: []manifest.Call{{Name: "policyd"}, {Name: "logd"}}, Devices: []string{"rng"}}
 }
 
 // withMortal adds the service that dies and lets m.Services[2] start and call it.
@@ -77,10 +77,12 @@ func TestLadder(t *testing.T) {
 		"init: start policyd", "init: up policyd",
 		"init: start logd", "init: up logd",
 		"init: start selftest-client", "init: up selftest-client",
+		"init: mmio policy deny ok",
 		"init: ready", "policyd: ready", "logd: ready",
 		"SELFTEST: ipc routing policyd ok",
 		"SELFTEST: policy allow ok",
 		"SELFTEST: policy deny ok",
+		"SELFTEST: mmio policy deny ok",
 		"SELFTEST: policyd requester spoof denied ok",
 		"SELFTEST: policy malformed ok",
 		"SELFTEST: policy allow audit ok",
@@ -98,6 +100,8 @@ func TestLadder(t *testing.T) {
 		"SELFTEST: nexus-ipc kernel loopback ok",
 		"SELFTEST: ipc sender pid ok",
 		"SELFTEST: ipc sender service_id ok",
+		"SELFTEST: mmio map ok",
+		"SELFTEST: cap query mmio ok",
 		"SELFTEST: ipc cap move reply ok",
 		"SELFTEST: reply loopback ok",
 		"SELFTEST: ipc soak ok",

@@ -31,6 +31,7 @@ var proofs = []proof{
 	{"as map ok", asMap},
 	{"spawn ok", spawned},
 	{"w^x enforced", wxEnforced},
+	{"mmio rejects ok", mmioRejects},
 	{"vmo seal ok", vmoSeal},
 	{"vmo share ok", vmoShare},
 	{"vmo exec ok", vmoExec},

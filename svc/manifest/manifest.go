@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ const (
 	MaxBytes    = 64 << 10         // of its CBOR: 64 services of 1 KiB
 	MaxServices = 64               // as many as there are badges in a word of notification bits
 	MaxCalls    = 32               // services that one service may call
+	MaxDevices  = 8                // devices that one service may own
 	MaxStrings  = 16               // arguments, and environment strings, of one service
 	MaxString   = 256              // bytes of one of them
 	MaxFrames   = 1 << 20          // pages of one budget: 4 GiB, all memory below user space
@@ -59,6 +61,7 @@ var (
 	ErrBudget    = errors.New("manifest: budget out of range")
 	ErrReady     = errors.New("manifest: readiness timeout out of range")
 	ErrRestart   = errors.New("manifest: restart policy out of range")
+	ErrDevices   = errors.New("manifest: devices unknown, listed twice or too many")
 	ErrStrings   = errors.New("manifest: arguments or environment out of range")
 )
 
@@ -111,6 +114,7 @@ type Service struct {
 	Ready     time.Duration `cbor:"10,keyasint"`           // how long init waits for its readiness
 	Demand    bool          `cbor:"11,keyasint,omitempty"` // is started when asked for, not at boot
 	Essential bool          `cbor:"12,keyasint,omitempty"` // when it has ended for good, the system ends with its status
+	Devices   []string      `cbor:"13,keyasint,omitempty"` // that it may own; see Device
 }
 
 // Manifest is the whole system, in start order.
@@ -131,6 +135,70 @@ func (m *Manifest) Lookup(name string) *Service {
 // MayCall reports whether the manifest lets the service s call the named one.
 func (s *Service) MayCall(name string) bool {
 	return slices.ContainsFunc(s.Calls, func(c Call) bool { return c.Name == name })
+}
+
+// MayOwn reports whether the manifest lets the service s own the named device.
+func (s *Service) MayOwn(name string) bool { return slices.Contains(s.Devices, name) }
+
+// Device is a device by what it is, not by where it is: the first of a class is
+// named like the class, the others have a number behind it, from 1 on.
+type Device struct {
+	Class  string
+	ID     uint32 // the virtio specification's number for the class
+	Number int    // of the class, in the order of the device tree
+}
+
+// classes are the classes of devices, with their virtio device ids.
+var classes = [...]Device{{Class: "net", ID: 1}, {Class: "blk", ID: 2}, {Class: "rng", ID: 4}}
+
+// maxDevice is the highest number of a device in its class; a board has at most 32.
+const maxDevice = 31
+
+// DeviceName returns the name of the device of that number in its class.
+func DeviceName(class string, number int) string {
+	if number == 0 {
+		return class
+	}
+	return class + strconv.Itoa(number)
+}
+
+// DeviceClass returns the class of the devices that the virtio specification gives
+// this number, "" if there is none.
+func DeviceClass(id uint32) string {
+	for _, d := range classes {
+		if d.ID == id {
+			return d.Class
+		}
+	}
+	return ""
+}
+
+// DeviceClasses returns the names of all classes.
+func DeviceClasses() (names []string) {
+	for _, d := range classes {
+		names = append(names, d.Class)
+	}
+	return names
+}
+
+// ParseDevice returns the device of that name, and whether it is one.
+func ParseDevice(name string) (Device, bool) {
+	for _, d := range classes {
+		number, ok := strings.CutPrefix(name, d.Class)
+		if !ok {
+			continue
+		}
+		if number == "" {
+			return d, true
+		}
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 1 || n > maxDevice || number[0] == '0' || number[0] == '+' {
+			return Device{}, false
+		}
+		d.Number = n
+		return d, true
+	}
+	return Device{}, false
 }
 
 // ServiceID returns the identity that the kernel gives a service of that name:
@@ -254,6 +322,14 @@ func (s *Service) validate() error {
 	for i, c := range s.Calls {
 		if slices.ContainsFunc(s.Calls[:i], func(d Call) bool { return c.Name == d.Name }) {
 			return fmt.Errorf("%w: %q", ErrCalls, c.Name)
+		}
+	}
+	if len(s.Devices) > MaxDevices {
+		return fmt.Errorf("%w: %d", ErrDevices, len(s.Devices))
+	}
+	for i, name := range s.Devices {
+		if _, ok := ParseDevice(name); !ok || slices.Contains(s.Devices[:i], name) {
+			return fmt.Errorf("%w: %.40q", ErrDevices, name)
 		}
 	}
 	for _, list := range [][]string{s.Args, s.Env} {

@@ -20,7 +20,7 @@ func sample() *Manifest {
 		{Name: "logd", Program: "logd", Frames: 1024, Ready: time.Second, Console: true,
 			Restart: Restart{Policy: OnFailure, Backoff: time.Millisecond, MaxBackoff: time.Second, Limit: 3, Window: time.Minute}},
 		{Name: "selftest-client", Program: "selftest-client", Frames: 1024, Ready: time.Second, Spawn: true,
-			Args: []string{"-v"}, Env: []string{"A=b"}, Calls: []Call{{Name: "policyd"}, {Name: "logd"}}},
+			Args: []string{"-v"}, Env: []string{"A=b"}, Devices: []string{"rng", "blk1"}, Calls: []Call{{Name: "policyd"}, {Name: "logd"}}},
 	}}
 }
 
@@ -42,7 +42,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("second encoding differs (%v)", err)
 	}
 	client := got.Lookup("selftest-client")
-	if client == nil || !client.MayCall("logd") || client.MayCall("init") {
+	if client == nil || !client.MayCall("logd") || client.MayCall("init") || !client.MayOwn("blk1") || client.MayOwn("blk") {
 		t.Errorf("selftest-client = %+v", client)
 	}
 	if got.Lookup("nobody") != nil {
@@ -61,6 +61,25 @@ func TestServiceID(t *testing.T) {
 	}
 }
 
+func TestParseDevice(t *testing.T) {
+	for _, class := range DeviceClasses() {
+		for number := range maxDevice + 1 {
+			d, ok := ParseDevice(DeviceName(class, number))
+			if !ok || d.Class != class || d.Number != number || DeviceClass(d.ID) != class {
+				t.Errorf("%s %d: %+v, %v", class, number, d, ok)
+			}
+		}
+	}
+	for _, name := range []string{"", "r", "rng0", "rng01", "rng+1", "rng-1", "rng 1", "rng1x", "rng32", "rng99999999999999999999", "Rng", "uart", "1", "netrng"} {
+		if d, ok := ParseDevice(name); ok {
+			t.Errorf("%q is %+v", name, d)
+		}
+	}
+	if c := DeviceClass(0); c != "" {
+		t.Errorf("an empty slot is %q", c)
+	}
+}
+
 func TestRejectManifest(t *testing.T) {
 	long := strings.Repeat("x", MaxString+1)
 	for _, tt := range []struct {
@@ -75,6 +94,14 @@ func TestRejectManifest(t *testing.T) {
 		{"name in capitals", func(_ *Manifest, c *Service) { c.Name = "Logd" }, ErrName},
 		{"long name", func(_ *Manifest, c *Service) { c.Name = strings.Repeat("n", 33) }, ErrName},
 		{"duplicate", func(_ *Manifest, c *Service) { c.Name = "logd" }, ErrDuplicate},
+		{"unknown device", func(_ *Manifest, c *Service) { c.Devices = []string{"uart"} }, ErrDevices},
+		{"device twice", func(_ *Manifest, c *Service) { c.Devices = []string{"rng", "rng"} }, ErrDevices},
+		{"too many devices", func(_ *Manifest, c *Service) {
+			c.Devices = nil
+			for i := range MaxDevices + 1 {
+				c.Devices = append(c.Devices, DeviceName("blk", i))
+			}
+		}, ErrDevices},
 		{"no program", func(_ *Manifest, c *Service) { c.Program = "" }, ErrProgram},
 		{"unknown", func(_ *Manifest, c *Service) { c.Calls[0].Name = "samgrd" }, ErrUnknown},
 		{"itself", func(_ *Manifest, c *Service) { c.Calls[0].Name = c.Name }, ErrCalls},

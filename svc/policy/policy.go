@@ -38,6 +38,7 @@ const (
 	Spawn    = "proc.spawn"      // have processes started; the object is which
 	Delegate = "policy.delegate" // ask about other subjects
 	ReadLog  = "log.read"        // read the journal, which has what every service said
+	Device   = "device.mmio."    // prefix: own a device of the class whose name follows; the object is which
 	Route    = "route."          // prefix: a service whose name follows is for holders only
 )
 

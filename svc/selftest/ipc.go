@@ -202,6 +202,8 @@ var ipcProofs = []proof{
 		}
 		return want("badge seen by oneself", d.U64(), loopBadge)
 	}},
+	{"mmio map", mmioMap},
+	{"cap query mmio", queryMMIO},
 	{"ipc cap move reply", capMove},
 	{"reply loopback", func(ctx context.Context, t *tester) error {
 		// Three calls at once, answered in the wrong order: each gets its own reply.

@@ -56,6 +56,7 @@ var policyProofs = []proof{
 		}
 		return want("decision", d, policy.Decision{Reason: policy.NoRule, Sequence: d.Sequence})
 	}},
+	{"mmio policy deny", mmioDeny},
 	{"policyd requester spoof denied", func(ctx context.Context, t *tester) error {
 		// init may ask about anybody; saying that one is init does not help. The
 		// question is one that would be allowed to the subject itself.
@@ -107,6 +108,9 @@ var policyProofs = []proof{
 	}},
 	{"policy deny audit", func(ctx context.Context, t *tester) error {
 		if err := t.findAudit(ctx, "selftest.deny", refused, "decision=deny", "reason=no-rule"); err != nil {
+			return err
+		}
+		if err := t.deviceAudit(ctx); err != nil {
 			return err
 		}
 		e, err := t.journal.Find(ctx, t.mark, func(e *journal.Entry) bool {

@@ -48,7 +48,7 @@ type tester struct {
 }
 
 // Main is the service. The argument "mortal" adds the proofs that take the service of
-// that name, "attacks" runs hostile services, and "attacks=a,b" only these;
+// that name, "drive" those that take a device that works, "attacks" runs hostile services, and "attacks=a,b" only these;
 // "patience=2s" bounds each proof more tightly.
 func Main(ctx context.Context, env *svc.Env) error {
 	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
@@ -63,12 +63,14 @@ func Main(ctx context.Context, env *svc.Env) error {
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	var readers, restarts, attacks []proof
+	var readers, drives, restarts, attacks []proof
 	for _, arg := range env.Args[1:] {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
 		case "mortal":
 			readers, restarts = readerProofs, restartProofs
+		case "drive":
+			drives = []proof{{"irq dma", irqDMA}}
 		case "attacks":
 			attacks = attackProofs(value)
 		case "patience":
@@ -80,7 +82,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range slices.Concat(policyProofs, logProofs, readers, ipcProofs, restarts, attacks) {
+	for _, p := range slices.Concat(policyProofs, logProofs, readers, ipcProofs, drives, restarts, attacks) {
 		if err := t.prove(ctx, p); err != nil {
 			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
 			return svc.Exit(1)

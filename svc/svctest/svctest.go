@@ -6,12 +6,14 @@ package svctest
 
 import (
 	"context"
+	"encoding/binary"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
 
+	"nexus.internal/ipc/abi"
 	"nexus.internal/ipc/ipctest"
 	"nexus.internal/svc"
 	"nexus.internal/svc/initd"
@@ -85,6 +87,7 @@ type System struct {
 	Kernel  *ipctest.Kernel
 	Init    *ipctest.Process
 	Console *Console
+	RNG     *ipctest.Device // looks like an entropy device, and does nothing
 }
 
 // Boot starts init with a manifest and policy rules. The table has the programs of
@@ -117,6 +120,8 @@ func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table s
 			return env.Run(ctx, main)
 		})
 	}
+	rng := k.AddDevice(slot(4))
+	k.AddDevice(slot(0)) // an empty one
 	root := k.Boot("init", []byte("\x7fELF"), pad(encoded), pad(policy))
 	env, err := svc.NewEnv(root.Self(), "init", []string{"init"}, root, true)
 	if err != nil {
@@ -130,7 +135,16 @@ func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table s
 		cancel()
 		k.Shutdown()
 	})
-	return &System{k, root, con}
+	return &System{k, root, con, rng}
+}
+
+// slot returns the registers of a virtio slot with a device of that kind.
+func slot(id uint32) []byte {
+	b := make([]byte, abi.PageSize)
+	for i, v := range []uint32{0x74726976, 2, id} {
+		binary.LittleEndian.PutUint32(b[4*i:], v)
+	}
+	return b
 }
 
 // pad brings b to whole pages, as the boot archive does.

@@ -33,7 +33,8 @@ const (
 	endGrace  = 10 * time.Second // between asking QEMU to end and killing it
 )
 
-// command returns QEMU's arguments. The serial line is standard output, and
+// command returns QEMU's arguments. Every machine has a modern virtio entropy device.
+// The serial line is standard output, and
 // nothing reads standard input: a run cannot hang on a terminal.
 func (m *Machine) command() (string, []string, error) {
 	image, err := filepath.Abs(m.Image)
@@ -55,6 +56,7 @@ func (m *Machine) command() (string, []string, error) {
 	}
 	return name, append([]string{
 		"-M", "virt", "-cpu", cpu, "-smp", strconv.Itoa(smp), "-m", memory, "-no-reboot",
+		"-global", "virtio-mmio.force-legacy=false", "-device", "virtio-rng-device",
 		"-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", image,
 	}, m.Args...), nil
 }

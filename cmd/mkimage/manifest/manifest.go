@@ -102,6 +102,7 @@ type service struct {
 	Console       bool
 	Spawn         bool
 	Calls, Lazy   []string
+	Devices       []string
 	Restart       policy
 	Backoff       duration
 	MaxBackoff    duration `toml:"max_backoff"`
@@ -245,7 +246,7 @@ func (src *service) convert() (manifest.Service, error) {
 	s := manifest.Service{
 		Name: src.Name, Program: src.Program, Args: src.Args, Env: src.Env,
 		Frames: frames(src.BudgetKiB), Console: src.Console, Spawn: src.Spawn,
-		Ready: src.Ready.or(defaultReady), Demand: src.Demand, Essential: src.Essential,
+		Ready: src.Ready.or(defaultReady), Demand: src.Demand, Essential: src.Essential, Devices: src.Devices,
 	}
 	if s.Program == "" {
 		s.Program = s.Name

@@ -21,6 +21,7 @@ budget_kib = 4096
 console = true
 spawn = true
 calls = ["logd", "policyd"]
+devices = ["rng", "blk1"]
 essential = true
 
 [[service]]
@@ -79,6 +80,9 @@ func TestParse(t *testing.T) {
 	if logd.Program != "journal" || logd.Frames != 512 || logd.Restart.Limit != 9 || logd.Restart.Policy != manifest.Always {
 		t.Errorf("logd = %+v", logd)
 	}
+	if c := s.Manifest.Lookup("selftest-client"); !c.MayOwn("rng") || !c.MayOwn("blk1") || c.MayOwn("blk") {
+		t.Errorf("selftest-client = %+v", c)
+	}
 	if policyd.Program != "policyd" || policyd.Ready != 2*time.Second || policyd.Restart.Backoff != 20*time.Millisecond || !policyd.Calls[0].Lazy {
 		t.Errorf("policyd = %+v", policyd)
 	}
@@ -111,6 +115,7 @@ func TestRejectSystem(t *testing.T) {
 		{"small budget", "budget_kib = 2048", "budget_kib = 100", manifest.ErrBudget, `"logd"`},
 		{"never with bounds", `restart = "always"`, ``, manifest.ErrRestart, `"logd"`},
 		{"program", `"journal"`, `"../journal"`, manifest.ErrProgram, ""},
+		{"unknown device", `"rng", "blk1"`, `"rng", "uart"`, manifest.ErrDevices, "uart"},
 		{"no services", sample[strings.Index(sample, "[[service]]"):], "", manifest.ErrServices, ""},
 	} {
 		if !strings.Contains(sample, tt.old) {
@@ -144,14 +149,14 @@ func TestGrants(t *testing.T) {
 	}
 	r := Rules{}
 	for _, f := range []string{
-		"[allow]\n\"Selftest-Client\" = [\"proc.spawn\", \"IPC.core\", \"ipc.core\"]\npolicyd = [\"ipc.core\"]",
+		"[allow]\n\"Selftest-Client\" = [\"proc.spawn\", \"IPC.core\", \"ipc.core\", \"device.mmio.rng\", \"device.mmio.blk\"]\npolicyd = [\"ipc.core\"]",
 		"[allow]\nlogd = []",
 	} {
 		if err := r.AddRules("base.toml", f); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := strings.Join(r["selftest-client"], " "); got != "ipc.core proc.spawn" {
+	if got := strings.Join(r["selftest-client"], " "); got != "device.mmio.blk device.mmio.rng ipc.core proc.spawn" {
 		t.Errorf("rules = %q", got)
 	}
 	if err := s.CheckGrants(r); err != nil {
@@ -159,8 +164,9 @@ func TestGrants(t *testing.T) {
 	}
 	for _, f := range []string{`[allow]
 policyd = []`, `[allow]
-selftest-client = ["ipc.core"]`, `[allow]
-selftest-client = ["proc.spawn"]`} {
+selftest-client = ["ipc.core", "device.mmio.rng", "device.mmio.blk"]`, `[allow]
+selftest-client = ["proc.spawn", "device.mmio.rng", "device.mmio.blk"]`, `[allow]
+selftest-client = ["ipc.core", "proc.spawn", "device.mmio.rng"]`} {
 		less := Rules{"selftest-client": r["selftest-client"], "policyd": r["policyd"]}
 		if err := less.AddRules("local.toml", f); err != nil {
 			t.Fatal(err)

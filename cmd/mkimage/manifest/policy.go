@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/manifest"
 )
 
 // Capabilities that a service needs from the policy for what the manifest lets
@@ -14,6 +15,8 @@ import (
 const (
 	capIPC   = "ipc.core"   // to be connected to any service
 	capSpawn = "proc.spawn" // to create processes
+
+	capDevice = "device.mmio." // prefix: to own a device of the class that follows
 )
 
 // Limits of the rules.
@@ -77,6 +80,11 @@ func (s *System) CheckGrants(r Rules) error {
 		}
 		if svc.Spawn && !slices.Contains(r[svc.Name], capSpawn) {
 			return fmt.Errorf("%w: %q spawns without %q", ErrGrant, svc.Name, capSpawn)
+		}
+		for _, name := range svc.Devices {
+			if d, _ := manifest.ParseDevice(name); !slices.Contains(r[svc.Name], capDevice+d.Class) {
+				return fmt.Errorf("%w: %q owns the device %q without %q", ErrGrant, svc.Name, name, capDevice+d.Class)
+			}
 		}
 	}
 	return nil
