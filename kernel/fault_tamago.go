@@ -103,7 +103,7 @@ func (f *faults) fault(x *hart.Frame) {
 }
 
 // gRegister is the register that holds Go's g.
-const gRegister = 27
+const gRegister = hart.S11
 
 // hart returns the index of the hart that runs on the g at an address, -1 if none
 // does.

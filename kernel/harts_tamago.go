@@ -149,70 +149,70 @@ func (c *cpu) run() {
 	c.l.kernel.Tick()
 	c.arm(h.SliceAlarm())
 	for !c.l.over() {
-		if p := h.Current(); p == nil {
+		if t := h.Current(); t == nil {
 			c.rest(h)
 		} else if c.l.smp {
-			c.runShared(h, p)
+			c.runShared(h, t)
 		} else {
-			c.runAlone(h, p)
+			c.runAlone(h, t)
 		}
 	}
 }
 
-// runAlone runs p, and whatever is current after it, until nothing is or the root
+// runAlone runs t, and whatever is current after it, until nothing is or the root
 // process has ended. It is for a system of one hart.
-func (c *cpu) runAlone(h *core.Hart, p *core.Process) {
+func (c *cpu) runAlone(h *core.Hart, t *core.Thread) {
 	k := c.l.kernel
-	for p != nil {
+	for t != nil {
 		if alarm := h.Alarm(); alarm < c.armed {
 			c.arm(alarm)
 		}
-		hart.Enter(&p.Frame)
-		if k.Direct(p) {
-			p = h.Running()
+		hart.Enter(&t.Frame)
+		if k.Direct(t) {
+			t = h.Running()
 			continue
 		}
-		if p.Frame.Cause == hart.CauseEcallU {
-			k.Syscall(p)
-		} else if p.Frame.Cause == hart.CauseTimer {
-			k.General(p)
+		if t.Frame.Cause == hart.CauseEcallU {
+			k.Syscall(t)
+		} else if t.Frame.Cause == hart.CauseTimer {
+			k.General(t)
 			c.arm(h.SliceAlarm())
 			c.l.faults.provoke()
 		} else {
-			k.General(p)
+			k.General(t)
 		}
 		if _, ended := k.Ended(); ended {
 			return
 		}
-		p = h.Current()
+		t = h.Current()
 	}
 }
 
-// runShared runs p until its next trap and handles that. The lock is free while p
+// runShared runs t until its next trap and handles that. The lock is free while t
 // runs.
-func (c *cpu) runShared(h *core.Hart, p *core.Process) {
+func (c *cpu) runShared(h *core.Hart, t *core.Thread) {
 	k := c.l.kernel
 	if alarm := h.Alarm(); alarm < c.armed {
 		c.arm(alarm)
 	}
 	// Out of the space of whoever ran before: its tables may be freed as soon as
 	// another hart runs the kernel.
-	hart.SetSATP(p.Frame.SATP)
+	hart.SetSATP(t.Frame.SATP)
 	c.l.lock.Unlock()
-	hart.Enter(&p.Frame)
+	hart.Enter(&t.Frame)
 	c.l.lock.Lock()
 	k.On(c.index)
-	if p.Frame.Cause == hart.CauseSoftware {
-		// Also if p is doomed: an interrupt that is not acknowledged would keep all
+	if t.Frame.Cause == hart.CauseSoftware {
+		// Also if t is doomed: an interrupt that is not acknowledged would keep all
 		// later ones from being sent.
 		hart.TakeInterrupt()
 		k.Interrupted(true)
 	}
-	if c.l.over() || k.Doomed(p) || k.Direct(p) {
+	if c.l.over() || k.Doomed(t) || k.Direct(t) {
 		return
 	}
-	timer := p.Frame.Cause == hart.CauseTimer
-	k.General(p)
+	timer := t.Frame.Cause == hart.CauseTimer
+	k.General(t)
 	if timer {
 		c.arm(h.SliceAlarm())
 		c.l.faults.provoke()

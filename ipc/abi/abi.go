@@ -33,7 +33,7 @@ const (
 	ENOSYS       Errno = 6  // no such system call
 	ENOMEM       Errno = 7  // the caller's frame budget is spent
 	ENOSPC       Errno = 8  // a table or quota of the caller is full
-	EAGAIN       Errno = 9  // the queue is full; nothing was sent
+	EAGAIN       Errno = 9  // the queue is full, nothing was sent; or the word has another value, nobody waits
 	EMSGSIZE     Errno = 10 // the message is larger than the receiver's buffer or the limit
 	ETIMEDOUT    Errno = 11 // the deadline passed
 	ECLOSED      Errno = 12 // the peer died or the endpoint was closed
@@ -56,6 +56,7 @@ const (
 	MaxMessage   = 8 << 10  // bytes of a message that the kernel copies; more goes in a VMO
 	MaxName      = 32       // bytes of a service name
 	MaxSpawnCaps = 16       // capabilities handed over at spawn
+	MaxThreads   = 16       // threads of a process
 	MaxBootData  = 16 << 10 // bytes of arguments, environment and boot data at spawn
 	MaxDMA       = 1 << 20  // bytes of one DMA buffer, which the kernel zeroes in one go
 	PageSize     = 4096
@@ -208,6 +209,7 @@ type Start struct {
 	NumCaps   uint64   // capabilities given at spawn: BootHandle(0) .. BootHandle(NumCaps-1)
 	Seed      [32]byte // entropy for the process's own generator; all zero is never valid
 	BornNS    int64    // when the process was created, in ns since power-on
+	Harts     uint64   // that run processes, as of then
 }
 
 // Error returns a short description, which the kernel and services share.
@@ -221,7 +223,7 @@ func (e Errno) Error() string {
 var errorTexts = [...]string{
 	OK: "ok", EPERM: "right missing", EBADF: "bad handle", EKIND: "handle of another kind", EINVAL: "invalid argument",
 	EFAULT: "bad address", ENOSYS: "no such system call", ENOMEM: "frame budget spent", ENOSPC: "table full",
-	EAGAIN: "queue full", EMSGSIZE: "message too long", ETIMEDOUT: "deadline passed", ECLOSED: "peer closed",
+	EAGAIN: "not now", EMSGSIZE: "message too long", ETIMEDOUT: "deadline passed", ECLOSED: "peer closed",
 	ECANCELED: "canceled", EEXIST: "exists", EOVERLAP: "range in use", EWX: "writable and executable",
 	EELF: "not an acceptable program", EBUSY: "busy", ENOENT: "not found", EPEERNOSPACE: "receiver's table full",
 	ESEALED: "sealed",

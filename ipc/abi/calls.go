@@ -45,6 +45,12 @@ const (
 	SysDMACreate
 	SysDMAAddress
 	SysVMOExec
+	SysThreadCreate
+	SysThreadExit
+	SysThreadJoin
+	SysThreadSelf
+	SysFutexWait
+	SysFutexWake
 	SysCount // number of system calls
 )
 
@@ -62,10 +68,10 @@ type CallDoc struct {
 // Calls is the table of all system calls, in the order of their numbers.
 var Calls = [...]CallDoc{
 	{SysNop, "nop", "", "0", nil, "Does nothing: the floor of the cost of a system call."},
-	{SysExit, "exit", "a0 status", "does not return", nil, "Ends the process. Its memory, capabilities and queues return to their pools; calls that it had taken end for their callers with ECLOSED."},
+	{SysExit, "exit", "a0 status", "does not return", nil, "Ends the process. Its threads, memory, capabilities and queues return to their pools; calls that it had taken end for their callers with ECLOSED."},
 	{SysYield, "yield", "", "0", nil, "Lets another runnable process of the same class run."},
-	{SysWait, "wait", "a1 flags, a2 accept: endpoint or 0, a3 deadline, a6 receive buffer of MaxMessage bytes, s10 cookie of the accept", "an event", []Errno{EBADF, EKIND, EPERM, EFAULT},
-		"Waits for the next event of the process: an ended call, a request on an armed endpoint, a notification, a cancellation. A non-zero accept arms that endpoint for one request; it stays armed until the request has been delivered."},
+	{SysWait, "wait", "a1 flags, a2 accept: endpoint or 0, a3 deadline, a6 receive buffer of MaxMessage bytes, s10 cookie of the accept", "an event", []Errno{EBADF, EKIND, EPERM, EFAULT, EBUSY},
+		"Waits for the next event of the process: an ended call, a request on an armed endpoint, a notification, a cancellation. A non-zero accept arms that endpoint for one request; it stays armed until the request has been delivered. One thread of a process waits at a time, here, in call or in reply: for a second one that is EBUSY."},
 	{SysCall, "call", "a0 endpoint, a1 length and flags, a2 cookie, a3 deadline of the call, a4 capability to move or 0, a5 message if longer than MaxInline, a6 reply buffer of MaxMessage bytes or 0, s2-s9 message up to MaxInline, s10 deadline of the wait", "an event", []Errno{EBADF, EKIND, EPERM, EFAULT, EMSGSIZE, EAGAIN, ENOSPC, ECLOSED, EBUSY},
 		"Sends a request and waits for the next event of the process, normally its reply; with FlagNoWait it does not wait, see there. The kernel matches replies to calls by the cookie, which the caller chooses and must not reuse while the call is outstanding. A message in memory must stay unchanged until the event. The reply event ends a call with 0, ECLOSED (the server died or closed the endpoint), ETIMEDOUT, ECANCELED, EFAULT (the message is not in the caller's memory), EMSGSIZE (the server gave no good buffer for it) or EPEERNOSPACE (the server has no room for the capability, which then stays with the caller)."},
 	{SysReply, "reply", "a0 reply right, a1 length and flags, a2 accept: endpoint or 0, a3 deadline of the wait, a4 capability to move or 0, a5 message if longer than MaxInline, a6 receive buffer, s2-s9 message up to MaxInline, s10 cookie of the accept", "an event", []Errno{EBADF, EKIND, EPERM, EFAULT, EMSGSIZE, EPEERNOSPACE, ENOENT, EBUSY},
@@ -117,6 +123,12 @@ var Calls = [...]CallDoc{
 	{SysDMAAddress, "dma_address", "a0 DMA buffer", "physical address", []Errno{EBADF, EKIND, EPERM}, "Tells where a DMA buffer is, for the device. Needs the right DMA, which dma_create gives and a copy has only if it was asked for."},
 	{SysVMOExec, "vmo_exec", "a0 spawn capability, a1 VMO", "handle", []Errno{EBADF, EKIND, EPERM, EWRITABLE, ENOSPC},
 		"Derives, from a capability to read a VMO that nobody can write any more, one to read and execute it, so that spawn takes it as a program. It is the only way to that right beside the programs of the boot image, and takes the right to create processes. The new capability can be given away if the other one can, and ends with it at the latest. EWRITABLE: the VMO is not sealed."},
+	{SysThreadCreate, "thread_create", "a0 pc, a1 sp, a2 value of its a0, a3 value of its s11", "number", []Errno{EINVAL, ENOSPC}, "Starts a thread of the process, at most MaxThreads at a time. Its number is never used for another; that of the first thread is 0."},
+	{SysThreadExit, "thread_exit", "a0 address of a 32-bit word or 0", "does not return", []Errno{EINVAL, EFAULT}, "Ends the thread, which has left its stack for good when the word becomes 0 and who waits on it as a futex is woken. With the last thread the process ends, with status 0."},
+	{SysThreadJoin, "thread_join", "a0 number, a1 deadline", "0", []Errno{EINVAL, ENOENT, ETIMEDOUT}, "Waits until a thread of the process has ended. ENOENT: there never was one of that number. EINVAL: it is the caller."},
+	{SysThreadSelf, "thread_self", "", "number", nil, "Tells the number of the calling thread."},
+	{SysFutexWait, "futex_wait", "a0 address of a 32-bit word, a1 value, a2 deadline", "0", []Errno{EINVAL, EFAULT, EAGAIN, ETIMEDOUT}, "Waits until another thread of the process wakes who waits on the word, if it has that value; else EAGAIN. No wake-up that follows a change of the word is lost."},
+	{SysFutexWake, "futex_wake", "a0 address of a 32-bit word, a1 threads", "threads woken", []Errno{EINVAL}, "Wakes those that wait on a word, at most a1 of them, in the order in which they came."},
 }
 
 // SpawnSpec is the argument of spawn, in the caller's memory, little-endian.

@@ -81,8 +81,11 @@ func (k *Kernel) Shutdown() {
 		if p.state != procLive {
 			continue
 		}
-		if p.thread == threadRunning {
-			k.harts[p.hart].cur, p.thread = 0, threadHanded
+		threads := k.threadsOf(p)
+		for i := range threads {
+			if t := &threads[i]; t.state == threadRunning {
+				k.harts[t.hart].cur, t.state = 0, threadHanded
+			}
 		}
 		k.end(p, abi.ExitKilled)
 	}

@@ -14,8 +14,8 @@ import (
 func TestBoot(t *testing.T) {
 	s := newSim(t)
 	p := s.root
-	x := p.Frame.X
-	if x[hart.A0] != abi.StartPage || x[hart.SP] != abi.StackTop || x[0] != elftest.Hello().Entry || p.Frame.Full == 0 {
+	x := p.main.Frame.X
+	if x[hart.A0] != abi.StartPage || x[hart.SP] != abi.StackTop || x[0] != elftest.Hello().Entry || p.main.Frame.Full == 0 {
 		t.Errorf("registers at entry: %x", x)
 	}
 	le := binary.LittleEndian

@@ -129,9 +129,12 @@ func (k *Kernel) takenCall(p *Process, right uint64) (uint32, abi.Errno) {
 }
 
 // sysCall sends a request and waits, when callDirect could not.
-func (k *Kernel) sysCall(p *Process) abi.Errno {
-	x := &p.Frame.X
-	i, errno := k.request(p, false)
+func (k *Kernel) sysCall(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
+	if x[hart.A1]&abi.FlagNoWait == 0 && p.waiter != 0 {
+		return abi.EBUSY
+	}
+	i, errno := k.request(t, false)
 	if errno != abi.OK {
 		return errno
 	}
@@ -143,12 +146,12 @@ func (k *Kernel) sysCall(p *Process) abi.Errno {
 	if x[hart.A1]&abi.FlagNoWait != 0 {
 		x[hart.A0] = 0
 		if s != nil {
-			k.yieldTo(p, s)
+			k.yieldTo(t, s)
 		}
 		return abi.OK
 	}
-	p.waitDue = int64(x[hart.S10])
-	k.wait(p, s)
+	t.waitDue = int64(x[hart.S10])
+	k.wait(t, s)
 	return abi.OK
 }
 
@@ -156,14 +159,14 @@ func (k *Kernel) sysCall(p *Process) abi.Errno {
 func (k *Kernel) callDueAt(p *Process, deadline int64) {
 	if deadline != 0 && (p.callDue == 0 || deadline < p.callDue) {
 		p.callDue = deadline
-		k.dueAt(p.id, deadline)
+		k.dueAt(dueCalls+p.id, deadline)
 	}
 }
 
 // request checks the arguments of CALL and SEND and fills a record with the
 // message. Nothing has changed if it fails.
-func (k *Kernel) request(p *Process, oneWay bool) (uint32, abi.Errno) {
-	x := &p.Frame.X
+func (k *Kernel) request(t *Thread, oneWay bool) (uint32, abi.Errno) {
+	p, x := t.proc, &t.Frame.X
 	length, reply := x[hart.A1]&abi.MetaLen, x[hart.A6]
 	n, errno := k.need(p, x[hart.A0], abi.KindEndpoint, abi.RightSend)
 	if errno != abi.OK {
@@ -227,20 +230,19 @@ func isBuffer(va uint64) bool {
 	return va-abi.UserBase <= abi.UserEnd-abi.UserBase-abi.MaxMessage
 }
 
-// submit hands call i straight to a server that waits for it and returns that
-// server, which is neither ready nor running yet, or queues it.
-func (k *Kernel) submit(i uint32) *Process {
+// submit hands call i straight to a server that waits for it and returns the thread
+// of that, which is neither ready nor running yet, or queues it.
+func (k *Kernel) submit(i uint32) *Thread {
 	c := &k.calls[i]
 	e := &k.endpoints[c.ep]
 	s := &k.procs[e.owner]
 	// The queue of an armed endpoint is empty when its server waits.
-	if e.armed && s.thread == threadWaiting {
-		if errno := k.hand(s, e, i); errno != abi.OK {
+	if e.armed && s.waiter != 0 {
+		if errno := k.hand(&k.threads[s.waiter], e, i); errno != abi.OK {
 			k.finish(i, errno)
 			return nil
 		}
-		s.thread, s.waitDue = threadHanded, 0
-		return s
+		return k.takeWaiter(s)
 	}
 	if c.cap != 0 {
 		k.hold(c.cap, i)
@@ -254,20 +256,29 @@ func (k *Kernel) submit(i uint32) *Process {
 	return nil
 }
 
-// wait makes p, which is running, wait for its next event and gives the hart to
-// next, or to whichever thread is ready if next is nil. A deadline that has passed
+// wait makes t, which is running, wait for the next event of its process, for which
+// no other thread waits, and gives the hart to next, or to whichever thread is ready if next is nil. A deadline that has passed
 // already is found by the timer.
-func (k *Kernel) wait(p *Process, next *Process) {
-	if k.collect(p) {
+func (k *Kernel) wait(t, next *Thread) {
+	if k.collect(t) {
+		t.waitDue = 0
 		if next != nil {
 			k.makeReady(next)
 		}
 		return
 	}
-	if p.waitDue != 0 {
-		k.dueAt(p.id, p.waitDue)
+	k.block(t, threadWaiting, next)
+}
+
+// block makes t, which is running, wait for what its new state says, until its
+// deadline, and gives the hart to next, or to whichever thread is ready if next is nil.
+func (k *Kernel) block(t *Thread, state uint8, next *Thread) {
+	if t.waitDue != 0 {
+		k.dueAt(t.id, t.waitDue)
 	}
-	p.thread = threadWaiting
+	if t.state = state; state == threadWaiting {
+		t.proc.waiter = t.id
+	}
 	if next != nil {
 		k.switchTo(next)
 		return
@@ -280,44 +291,45 @@ func (p *Process) hasEvent() bool {
 	return p.events.head|p.numNotes|p.notifReady|p.epReady != 0
 }
 
-// collect gives p its next event, if there is one.
-func (k *Kernel) collect(p *Process) bool {
+// collect gives t the next event of its process, if there is one.
+func (k *Kernel) collect(t *Thread) bool {
+	p := t.proc
 	if !p.hasEvent() {
 		return false
 	}
 	if i := p.events.head; i != 0 {
 		k.removeCall(&p.events, i)
-		k.deliverReply(p, i)
+		k.deliverReply(t, i)
 		return true
 	}
 	if p.numNotes != 0 {
 		n := p.notes[p.firstNote]
 		p.firstNote = (p.firstNote + 1) % notesPerServer
 		p.numNotes--
-		deliverNote(p, n)
+		deliverNote(t, n)
 		return true
 	}
 	if p.notifReady != 0 && (p.epReady == 0 || !p.preferEPs) {
 		p.preferEPs = true
-		k.deliverBits(p)
+		k.deliverBits(t)
 		return true
 	}
 	for p.epReady != 0 {
 		ep := p.epReady
-		if k.deliverRequest(p, &k.endpoints[ep]) {
+		if k.deliverRequest(t, &k.endpoints[ep]) {
 			p.preferEPs = false
 			return true
 		}
 		k.unlistEndpoint(p, ep)
 	}
 	if p.notifReady != 0 {
-		k.deliverBits(p)
+		k.deliverBits(t)
 		return true
 	}
 	// Requests that could not be delivered may have been p's own calls.
 	if i := p.events.head; i != 0 {
 		k.removeCall(&p.events, i)
-		k.deliverReply(p, i)
+		k.deliverReply(t, i)
 		return true
 	}
 	return false
@@ -351,15 +363,15 @@ func (k *Kernel) unlistEndpoint(s *Process, ep uint32) {
 	*at = e.ready
 }
 
-// deliverRequest hands the first deliverable request of an armed endpoint to its
-// server s. Requests that cannot be delivered end for their clients. It reports
+// deliverRequest hands the first deliverable request of an armed endpoint to thread
+// t of its server. Requests that cannot be delivered end for their clients. It reports
 // whether there was one.
-func (k *Kernel) deliverRequest(s *Process, e *endpoint) bool {
+func (k *Kernel) deliverRequest(t *Thread, e *endpoint) bool {
 	for e.queue.head != 0 {
 		i := e.queue.head
 		k.removeCall(&e.queue, i)
 		e.count--
-		if errno := k.hand(s, e, i); errno != abi.OK {
+		if errno := k.hand(t, e, i); errno != abi.OK {
 			k.finish(i, errno)
 			continue
 		}
@@ -368,14 +380,14 @@ func (k *Kernel) deliverRequest(s *Process, e *endpoint) bool {
 	return false
 }
 
-// hand gives request i, which is in no queue, to its server s, whose registers it
-// writes. If it cannot, nothing has changed.
-func (k *Kernel) hand(s *Process, e *endpoint, i uint32) abi.Errno {
-	c := &k.calls[i]
+// hand gives request i, which is in no queue, to thread t of its server, whose
+// registers it writes. If it cannot, nothing has changed.
+func (k *Kernel) hand(t *Thread, e *endpoint, i uint32) abi.Errno {
+	c, s := &k.calls[i], t.proc
 	if errno := k.transfer(s, e, c); errno != abi.OK {
 		return errno
 	}
-	x := &s.Frame.X
+	x := &t.Frame.X
 	x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3] = abi.EventRequest, e.cookie, c.badge, c.sid
 	x[hart.A5] = c.length | c.pid<<32
 	x[hart.A6] = 0
@@ -436,10 +448,10 @@ func (k *Kernel) badCopy(sender *Process, ptr, length uint64) abi.Errno {
 }
 
 // sysReply answers a request and waits, when replyDirect could not.
-func (k *Kernel) sysReply(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysReply(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	meta := x[hart.A1]
-	accept, errno := k.acceptable(p)
+	accept, errno := k.acceptable(t)
 	if errno != abi.OK {
 		return errno
 	}
@@ -476,7 +488,7 @@ func (k *Kernel) sysReply(p *Process) abi.Errno {
 		c.keepPayload(x)
 	}
 	p.numTaken--
-	k.arm(p, accept)
+	k.arm(t, accept)
 	next := k.answer(i)
 	if meta&abi.FlagNoWait != 0 {
 		x[hart.A0] = 0
@@ -485,24 +497,25 @@ func (k *Kernel) sysReply(p *Process) abi.Errno {
 		}
 		return abi.OK
 	}
-	p.waitDue = int64(x[hart.A3])
-	k.wait(p, next)
+	t.waitDue = int64(x[hart.A3])
+	k.wait(t, next)
 	return abi.OK
 }
 
 // answer gives the result of call i to its client: at once if that waits, and
-// then it returns the client, which is neither ready nor running yet.
-func (k *Kernel) answer(i uint32) *Process {
+// then it returns the thread of the client, which is neither ready nor running yet.
+func (k *Kernel) answer(i uint32) *Thread {
 	c := &k.calls[i]
 	client := &k.procs[c.client]
 	switch {
-	case client.thread == threadWaiting:
-		client.thread, client.waitDue = threadHanded, 0
-		k.deliverReply(client, i)
-		return client
-	case client.yielded:
-		client.yielded = false
-		k.deliverReply(client, i)
+	case client.waiter != 0:
+		t := k.takeWaiter(client)
+		k.deliverReply(t, i)
+		return t
+	case client.yielded != 0:
+		t := &k.threads[client.yielded]
+		client.yielded = 0
+		k.deliverReply(t, i)
 	default:
 		c.state = callDone
 		k.pushCall(&client.events, i)
@@ -510,10 +523,13 @@ func (k *Kernel) answer(i uint32) *Process {
 	return nil
 }
 
-// acceptable checks the accept argument of WAIT and REPLY: the endpoint that
-// they arm, 0 for none.
-func (k *Kernel) acceptable(p *Process) (uint32, abi.Errno) {
-	x := &p.Frame.X
+// acceptable checks whether t can wait, if WAIT and REPLY are to, and their accept
+// argument: the endpoint that they arm, 0 for none.
+func (k *Kernel) acceptable(t *Thread) (uint32, abi.Errno) {
+	p, x := t.proc, &t.Frame.X
+	if x[hart.A1]&abi.FlagNoWait == 0 && p.waiter != 0 {
+		return 0, abi.EBUSY
+	}
 	if x[hart.A2] == 0 {
 		return 0, abi.OK
 	}
@@ -527,42 +543,42 @@ func (k *Kernel) acceptable(p *Process) (uint32, abi.Errno) {
 	return n.obj, abi.OK
 }
 
-// arm makes endpoint ep deliver its next request to p.
-func (k *Kernel) arm(p *Process, ep uint32) {
+// arm makes endpoint ep deliver its next request to the process of t, as t says.
+func (k *Kernel) arm(t *Thread, ep uint32) {
 	if ep == 0 {
 		return
 	}
 	e := &k.endpoints[ep]
-	e.armed, e.cookie, e.buffer = true, p.Frame.X[hart.S10], p.Frame.X[hart.A6]
+	e.armed, e.cookie, e.buffer = true, t.Frame.X[hart.S10], t.Frame.X[hart.A6]
 	if e.queue.head != 0 {
-		k.listEndpoint(p, ep)
+		k.listEndpoint(t.proc, ep)
 	}
 }
 
-func (k *Kernel) sysWait(p *Process) abi.Errno {
-	x := &p.Frame.X
-	accept, errno := k.acceptable(p)
+func (k *Kernel) sysWait(t *Thread) abi.Errno {
+	x := &t.Frame.X
+	accept, errno := k.acceptable(t)
 	if errno != abi.OK {
 		return errno
 	}
-	k.arm(p, accept)
+	k.arm(t, accept)
 	if x[hart.A1]&abi.FlagNoWait != 0 {
-		if !k.collect(p) {
+		if !k.collect(t) {
 			x[hart.A0] = abi.EventNone
 		}
 		return abi.OK
 	}
-	p.waitDue = int64(x[hart.A3])
-	k.wait(p, nil)
+	t.waitDue = int64(x[hart.A3])
+	k.wait(t, nil)
 	return abi.OK
 }
 
-func (k *Kernel) sysSend(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysSend(t *Thread) abi.Errno {
+	x := &t.Frame.X
 	if x[hart.A1]&^abi.FlagDropGrant > abi.MaxInline {
 		return abi.EMSGSIZE
 	}
-	i, errno := k.request(p, true)
+	i, errno := k.request(t, true)
 	if errno != abi.OK {
 		return errno
 	}
@@ -573,12 +589,13 @@ func (k *Kernel) sysSend(p *Process) abi.Errno {
 	return abi.OK
 }
 
-func (k *Kernel) sysCancel(p *Process) abi.Errno {
-	cookie := p.Frame.X[hart.A2]
+func (k *Kernel) sysCancel(t *Thread) abi.Errno {
+	p := t.proc
+	cookie := t.Frame.X[hart.A2]
 	for i, end := callsOf(p); i < end; i++ {
 		if c := &k.calls[i]; c.cookie == cookie && (c.state == callQueued || c.state == callTaken) {
 			k.giveUp(i, abi.ECANCELED)
-			p.Frame.X[hart.A0] = 0
+			t.Frame.X[hart.A0] = 0
 			return abi.OK
 		}
 	}
@@ -612,10 +629,9 @@ func (k *Kernel) withdraw(i uint32) {
 // tell gives server s a cancellation. One that does not fit is dropped: the
 // server learns of it when it replies.
 func (k *Kernel) tell(s *Process, n note) {
-	if s.thread == threadWaiting {
-		s.thread, s.waitDue = threadHanded, 0
-		deliverNote(s, n)
-		k.makeReady(s)
+	if t := k.takeWaiter(s); t != nil {
+		deliverNote(t, n)
+		k.makeReady(t)
 		return
 	}
 	if s.numNotes < notesPerServer {
@@ -624,8 +640,8 @@ func (k *Kernel) tell(s *Process, n note) {
 	}
 }
 
-func deliverNote(s *Process, n note) {
-	x := &s.Frame.X
+func deliverNote(t *Thread, n note) {
+	x := &t.Frame.X
 	x[hart.A0], x[hart.A1], x[hart.A4] = abi.EventCancel, n.accept, n.right
 	x[hart.A2], x[hart.A3], x[hart.A5], x[hart.A6], x[hart.A7] = 0, 0, 0, 0, 0
 }
@@ -650,10 +666,11 @@ func (k *Kernel) finish(i uint32, errno abi.Errno) {
 	}
 }
 
-// deliverReply writes the result of call i into the registers of its client p.
-func (k *Kernel) deliverReply(p *Process, i uint32) {
+// deliverReply writes the result of call i into the registers of a thread of its
+// client.
+func (k *Kernel) deliverReply(t *Thread, i uint32) {
 	c := &k.calls[i]
-	x := &p.Frame.X
+	x := &t.Frame.X
 	x[hart.A0], x[hart.A1], x[hart.A2] = abi.EventReply, c.cookie, uint64(c.status)
 	x[hart.A3], x[hart.A4], x[hart.A7] = 0, 0, 0
 	x[hart.A5], x[hart.A6] = c.length, c.moved

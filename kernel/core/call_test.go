@@ -14,7 +14,7 @@ func TestCallHandsOver(t *testing.T) {
 	v.wait(recv, 5)
 	v.mustWait()
 	c.call(ep, 42)
-	if s.Current() != v.Process {
+	if s.Current() != v.main {
 		t.Fatal("the hart was not handed to the server")
 	}
 	e := v.request(5)
@@ -27,7 +27,7 @@ func TestCallHandsOver(t *testing.T) {
 	s.check()
 	c.mustWait()
 	v.trap(abi.SysReply, &regs{A: [7]uint64{e.right, 16, recv, 0, 0, 0, recvVA}, S10: 6, Data: [8]uint64{9, 8, 7}})
-	if s.Current() != c.Process {
+	if s.Current() != c.main {
 		t.Fatal("the hart was not handed back")
 	}
 	v.mustWait()
@@ -89,14 +89,14 @@ func TestCallNoWaitReachesWaitingServer(t *testing.T) {
 	s := newSim(t)
 	c, v, ep, recv := s.pair()
 	v.wait(recv, 1)
-	if c.post(ep, 7) != abi.OK || c.thread != threadReady || s.Current() != v.Process {
+	if c.post(ep, 7) != abi.OK || c.main.state != threadReady || s.Current() != v.main {
 		t.Fatal("the server that waited does not run, or the client does not go on")
 	}
 	s.check()
 	e := v.request(1)
 	c.wait(0, 0)
 	c.mustWait()
-	if v.answer(e.right, 1) != abi.OK || s.Current() != v.Process {
+	if v.answer(e.right, 1) != abi.OK || s.Current() != v.main {
 		t.Fatal("a reply without waiting gave the hart away")
 	}
 	s.check()
@@ -367,7 +367,7 @@ func TestNoRegisterLeaks(t *testing.T) {
 	v.wait(recv, 1)
 	secret := uint64(0x5ec2e7)
 	c.trap(abi.SysCall, &regs{A: [7]uint64{ep, 0, secret, 0, 0, secret << 8, 0}, S10: 0})
-	x := v.Frame.X
+	x := v.main.Frame.X
 	for i, r := range x {
 		if i != hart.A1 && (r == secret || r == secret<<8) {
 			t.Errorf("x%d of the server holds the client's", i)

@@ -330,8 +330,8 @@ func (k *Kernel) derive(holder *Process, h, rights, badge uint64, p *Process) (u
 	return c, abi.OK
 }
 
-func (k *Kernel) sysCapCopy(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysCapCopy(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	c, errno := k.derive(p, x[hart.A0], x[hart.A1], x[hart.A2], p)
 	if errno != abi.OK {
 		return errno
@@ -340,29 +340,31 @@ func (k *Kernel) sysCapCopy(p *Process) abi.Errno {
 	return abi.OK
 }
 
-func (k *Kernel) sysCapClose(p *Process) abi.Errno {
-	i := k.lookup(p, p.Frame.X[hart.A0])
+func (k *Kernel) sysCapClose(t *Thread) abi.Errno {
+	p := t.proc
+	i := k.lookup(p, t.Frame.X[hart.A0])
 	if i == 0 {
 		return abi.EBADF
 	}
 	k.closeNode(i)
-	p.Frame.X[hart.A0] = 0
+	t.Frame.X[hart.A0] = 0
 	k.endOrphans()
 	return abi.OK
 }
 
-func (k *Kernel) sysCapRevoke(p *Process) abi.Errno {
-	i := k.lookup(p, p.Frame.X[hart.A0])
+func (k *Kernel) sysCapRevoke(t *Thread) abi.Errno {
+	p := t.proc
+	i := k.lookup(p, t.Frame.X[hart.A0])
 	if i == 0 {
 		return abi.EBADF
 	}
-	p.Frame.X[hart.A0] = k.revoke(i)
+	t.Frame.X[hart.A0] = k.revoke(i)
 	k.endOrphans()
 	return abi.OK
 }
 
-func (k *Kernel) sysCapInfo(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysCapInfo(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	i := k.lookup(p, x[hart.A0])
 	if i == 0 {
 		return abi.EBADF

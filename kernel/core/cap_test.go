@@ -12,7 +12,7 @@ import (
 func (q proc) info(h uint64) (kind abi.Kind, rights abi.Rights, badge uint64) {
 	q.s.tb.Helper()
 	k := q.must(abi.SysCapInfo, h)
-	x := &q.Frame.X
+	x := &q.main.Frame.X
 	return abi.Kind(k), abi.Rights(x[hart.A1]), x[hart.A2]
 }
 
@@ -22,7 +22,7 @@ func (q proc) callCap(ep, cookie, cap, flags uint64) abi.Errno {
 	if q.waits() {
 		return abi.OK
 	}
-	return refusal(q.Frame.X[hart.A0])
+	return refusal(q.main.Frame.X[hart.A0])
 }
 
 func TestCapMoves(t *testing.T) {

@@ -23,7 +23,7 @@ type checker struct {
 	}
 	kept  [maxVMOs + 1]bool // back, by devices
 	owned struct {
-		eps, notes, tmrs, vmos [maxProcesses + 1]uint32
+		eps, notes, tmrs, vmos, threads [maxProcesses + 1]uint32
 	}
 }
 
@@ -55,27 +55,41 @@ func (c *checker) want(ok bool, format string, args ...any) {
 
 func (c *checker) scheduler() {
 	running, ready := 0, 0
-	for i := range c.procs {
-		switch p := &c.procs[i]; {
-		case p.state != procLive:
-			c.want(p.state == procFree || p.thread == threadGone, "proc %d: ended with thread state %d", i, p.thread)
-		case p.thread == threadRunning:
+	for i := range c.threads[1:] {
+		t := &c.threads[i+1]
+		p := t.proc
+		c.want(t.id == uint32(i+1) && p == &c.procs[i/threadsPerProcess+1], "thread %d: id %d of proc %d", i+1, t.id, p.id)
+		if t.state == threadGone {
+			c.want(c.h.deadline.pos[t.id] == 0, "thread %d is gone and has a deadline", t.id)
+			continue
+		}
+		c.owned.threads[p.id]++
+		c.want(p.state == procLive, "thread %d in state %d: its process has ended", t.id, t.state)
+		c.want((t.state == threadWaiting) == (p.waiter == t.id), "thread %d in state %d: waiter of proc %d is %d", t.id, t.state, p.id, p.waiter)
+		c.want(t.state != threadReady && t.state != threadRunning || t.waitDue == 0, "thread %d can run and has a deadline", t.id)
+		c.want(t.waitDue == 0 || c.due(t.id, t.waitDue), "thread %d: wait deadline %d not in the heap", t.id, t.waitDue)
+		switch t.state {
+		case threadRunning:
 			running++
-			c.want(c.h.cur == p.id, "proc %d runs, current is %d", i, c.h.cur)
-		case p.thread == threadReady:
+			c.want(c.h.cur == t.id, "thread %d runs, current is %d", t.id, c.h.cur)
+		case threadReady:
 			ready++
-		case p.thread == threadWaiting:
-			c.want(!p.hasEvent(), "proc %d waits with an event there", i)
-			c.want(p.waitDue == 0 || c.due(p.id, p.waitDue), "proc %d: wait deadline %d not in the heap", i, p.waitDue)
+		case threadWaiting:
+			c.want(!p.hasEvent(), "thread %d waits with an event there", t.id)
+		case threadFutex:
+			c.want(t.object%4 == 0 && t.order <= p.futexOrder, "thread %d waits on futex %#x as number %d of %d", t.id, t.object, t.order, p.futexOrder)
+		case threadJoining:
+			target := &c.threads[(p.id-1)*threadsPerProcess+1+uint32(t.object)]
+			c.want(target != t && target.state != threadGone && c.number(target) == t.object, "thread %d waits for the end of %#x", t.id, t.object)
 		default:
-			c.want(false, "proc %d: thread state %d", i, p.thread)
+			c.want(false, "thread %d: state %d", t.id, t.state)
 		}
 	}
-	c.want(running == 1 == (c.h.cur != 0), "%d processes run, current is %d", running, c.h.cur)
+	c.want(running == 1 == (c.h.cur != 0), "%d threads run, current is %d", running, c.h.cur)
 	c.want(c.h.cur != 0 || ready == 0, "idle with %d ready", ready)
 	prev := uint32(0)
-	for i := c.h.ready.head; i != 0; i = c.procs[i].next {
-		c.want(c.procs[i].prev == prev && c.procs[i].thread == threadReady, "ready queue broken at proc %d", i)
+	for i := c.h.ready.head; i != 0; i = c.threads[i].next {
+		c.want(c.threads[i].prev == prev && c.threads[i].state == threadReady, "ready queue broken at thread %d", i)
 		prev = i
 		ready--
 	}
@@ -89,7 +103,7 @@ func (c *checker) scheduler() {
 	if p := c.h.Current(); p != nil {
 		c.want(p.fpOn() == (c.h.fpOwner == p.id), "floating-point unit on: %v, owner %d, running %d", p.fpOn(), c.h.fpOwner, p.id)
 	}
-	c.want(c.h.fpOwner == 0 || c.procs[c.h.fpOwner].state == procLive, "ended process owns the floating-point unit")
+	c.want(c.h.fpOwner == 0 || c.threads[c.h.fpOwner].state != threadGone, "ended thread owns the floating-point unit")
 }
 
 // due reports whether entry id of the deadline heap comes up by when.
@@ -115,7 +129,7 @@ func (c *checker) processes() {
 		c.want(p.refs == c.refs.procs[i], "proc %d: %d references, %d capabilities", i, p.refs, c.refs.procs[i])
 		if p.state == procZombie {
 			c.want(p.refs != 0, "zombie %d without capabilities", i)
-			c.want(c.h.deadline.pos[i] == 0 && p.space.Root == 0 && p.acct.Used() == 0 && p.acct.Limit() == 0, "zombie %d has memory or a deadline", i)
+			c.want(c.h.deadline.pos[dueCalls+i] == 0 && p.space.Root == 0 && p.acct.Used() == 0 && p.acct.Limit() == 0, "zombie %d has memory or a deadline", i)
 			c.want(p.events.head|p.numTaken|p.endpoints|p.notifs == 0 && p.numRegions == 0, "zombie %d has queues", i)
 			continue
 		}
@@ -131,6 +145,10 @@ func (c *checker) processes() {
 
 // process checks what belongs to one live process.
 func (c *checker) process(p *Process) {
+	c.want(p.numThreads == c.owned.threads[p.id], "proc %d: %d threads, count says %d", p.id, c.owned.threads[p.id], p.numThreads)
+	c.want(!p.doomed, "proc %d is doomed, and nothing runs elsewhere", p.id)
+	c.want(p.waiter == 0 || c.threads[p.waiter].state == threadWaiting && c.threads[p.waiter].proc == p, "proc %d: waiter %d", p.id, p.waiter)
+	c.want(p.yielded == 0 || c.threads[p.yielded].state == threadReady && c.threads[p.yielded].proc == p, "proc %d: yielded %d", p.id, p.yielded)
 	c.list(&p.events, func(i uint32, k *call) {
 		c.want(k.state == callDone && k.client == p.id && !k.oneWay, "call %d in state %d among the events of proc %d", i, k.state, p.id)
 	})
@@ -361,11 +379,11 @@ func (c *checker) timerTable() {
 	used := 0
 	for i := 1; i <= maxTimers; i++ {
 		t := &c.timers[i]
-		if t.refs|c.refs.tmrs[i] == 0 && t.due == 0 && c.h.deadline.pos[maxProcesses+i] == 0 {
+		if t.refs|c.refs.tmrs[i] == 0 && t.due == 0 && c.h.deadline.pos[dueTimers+i] == 0 {
 			continue
 		}
 		c.want(t.refs == c.refs.tmrs[i], "timer %d: %d references, %d capabilities", i, t.refs, c.refs.tmrs[i])
-		c.want((t.due != 0) == (c.h.deadline.pos[maxProcesses+i] != 0), "timer %d: due %d, in the heap %v", i, t.due, c.h.deadline.pos[maxProcesses+i] != 0)
+		c.want((t.due != 0) == (c.h.deadline.pos[dueTimers+i] != 0), "timer %d: due %d, in the heap %v", i, t.due, c.h.deadline.pos[dueTimers+i] != 0)
 		if t.refs != 0 {
 			used++
 			c.owned.tmrs[t.owner]++
@@ -414,7 +432,7 @@ func (c *checker) callTable() {
 		if k.state != callDone {
 			c.want(s.state == procLive, "call %d in state %d: server %d has ended", i, k.state, k.server)
 			if k.deadline != 0 && !k.oneWay {
-				c.want(p.callDue != 0 && p.callDue <= k.deadline && c.due(p.id, p.callDue), "call %d: deadline %d not armed", i, k.deadline)
+				c.want(p.callDue != 0 && p.callDue <= k.deadline && c.due(dueCalls+p.id, p.callDue), "call %d: deadline %d not armed", i, k.deadline)
 			}
 		}
 		if k.cap != 0 && k.state == callQueued {

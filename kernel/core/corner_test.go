@@ -144,7 +144,7 @@ func TestRejectTableOverBudget(t *testing.T) {
 		t.Error("page over the budget")
 	}
 	s.root.must(abi.SysProcessInfo, h)
-	if status := int64(s.root.Frame.X[hart.A1]); status != abi.ExitNoMem {
+	if status := int64(s.root.main.Frame.X[hart.A1]); status != abi.ExitNoMem {
 		t.Errorf("status %d", status)
 	}
 	s.check()

@@ -2,17 +2,24 @@ package core
 
 import "math"
 
-// deadlines is a binary heap of when something is due: entry i is process i for
-// 1 <= i <= maxProcesses and timer i-maxProcesses beyond. Its keys are lower
-// bounds. Putting a deadline off does not touch the heap: the entry comes up too
+// Where the entries of the deadlines begin, less 1.
+const (
+	dueCalls  = maxThreads
+	dueTimers = dueCalls + maxProcesses
+	maxDue    = dueTimers + maxTimers
+)
+
+// deadlines is a binary heap of when something is due: entries 1 to maxThreads
+// are the waits of threads, those from dueCalls+1 on the calls of processes, those
+// from dueTimers+1 on timers. Its keys are lower bounds. Putting a deadline off does not touch the heap: the entry comes up too
 // early once and is set again, so that a thread that waits with ever later
 // deadlines costs a comparison each time.
 type deadlines struct {
-	first int64                            // the earliest key, Never if there is none
-	heap  [maxProcesses + maxTimers]uint32 // entries, earliest first
+	first int64          // the earliest key, Never if there is none
+	heap  [maxDue]uint32 // entries, earliest first
 	n     int
-	key   [maxProcesses + maxTimers + 1]int64
-	pos   [maxProcesses + maxTimers + 1]uint32 // index in heap + 1, 0 if absent
+	key   [maxDue + 1]int64
+	pos   [maxDue + 1]uint32 // index in heap + 1, 0 if absent
 }
 
 // Never is later than every deadline.

@@ -148,8 +148,8 @@ func (k *Kernel) owned(p *Process, h uint64, kind abi.Kind, rights abi.Rights) (
 
 // offer returns the number of a device that p may query or create the window or
 // the interrupt of, and p's capability that says so.
-func (k *Kernel) offer(p *Process) (dev, authority uint32, errno abi.Errno) {
-	x := &p.Frame.X
+func (k *Kernel) offer(t *Thread) (dev, authority uint32, errno abi.Errno) {
+	p, x := t.proc, &t.Frame.X
 	if _, errno := k.need(p, x[hart.A0], abi.KindDevices, abi.RightManage); errno != abi.OK {
 		return 0, 0, errno
 	}
@@ -159,8 +159,8 @@ func (k *Kernel) offer(p *Process) (dev, authority uint32, errno abi.Errno) {
 	return uint32(x[hart.A1]) + 1, k.lookup(p, x[hart.A0]), abi.OK
 }
 
-func (k *Kernel) sysDeviceInfo(p *Process) abi.Errno {
-	i, _, errno := k.offer(p)
+func (k *Kernel) sysDeviceInfo(t *Thread) abi.Errno {
+	i, _, errno := k.offer(t)
 	if errno != abi.OK {
 		return errno
 	}
@@ -176,7 +176,7 @@ func (k *Kernel) sysDeviceInfo(p *Process) abi.Errno {
 	for v := d.kept; v != 0; v = k.vmos[v].next {
 		frames += k.vmos[v].size / abi.PageSize
 	}
-	x := &p.Frame.X
+	x := &t.Frame.X
 	x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3] = uint64(d.Kind), uint64(d.Base), d.Size, uint64(d.IRQ)
 	x[hart.A4], x[hart.A5] = state, frames
 	return abi.OK

@@ -97,9 +97,9 @@ func (s *sim) external() (traps int) {
 		if traps > int(s.numDevices) {
 			s.tb.Fatal("interrupts have no end")
 		}
-		if p := s.Current(); p != nil {
-			p.Frame.Cause, p.Frame.Full = hart.CauseExternal, 1
-			s.Trap(p)
+		if t := s.Current(); t != nil {
+			t.Frame.Cause, t.Frame.Full = hart.CauseExternal, 1
+			s.Trap(t)
 			continue
 		}
 		s.External()

@@ -11,11 +11,11 @@ import (
 // and no more; whenever anything is unusual they change nothing and report false,
 // and the general path decides. A test holds the two paths against each other.
 
-// callDirect hands the request of p to its waiting server.
+// callDirect hands the request of t to its waiting server.
 //
 // Cost: see bench ipc_call_64 in docs/performance.md.
-func (k *Kernel) callDirect(p *Process) bool {
-	x := &p.Frame.X
+func (k *Kernel) callDirect(t *Thread) bool {
+	p, x := t.proc, &t.Frame.X
 	h, length := x[hart.A0], x[hart.A1]
 	slot := uint32(h) - 1
 	if length > abi.MaxInline || x[hart.A4] != 0 || slot >= capsPerProcess {
@@ -31,12 +31,12 @@ func (k *Kernel) callDirect(p *Process) bool {
 	}
 	e := &k.endpoints[n.obj]
 	reply := x[hart.A6]
-	if !e.armed || e.gen != n.gen || length > e.maxLen || p.hasEvent() {
+	if !e.armed || e.gen != n.gen || length > e.maxLen || p.waiter != 0 || p.hasEvent() {
 		return false
 	}
 	s := &k.procs[e.owner]
 	i := p.freeCalls
-	if s.thread != threadWaiting || i == 0 || reply != 0 && !isBuffer(reply) {
+	if s.waiter == 0 || i == 0 || reply != 0 && !isBuffer(reply) {
 		return false
 	}
 	c := &k.calls[i]
@@ -48,32 +48,33 @@ func (k *Kernel) callDirect(p *Process) bool {
 	e.armed = false
 	s.numTaken++
 
-	y := &s.Frame.X
+	next := &k.threads[s.waiter]
+	y := &next.Frame.X
 	y[hart.A0], y[hart.A1], y[hart.A2], y[hart.A3] = abi.EventRequest, e.cookie, n.badge, p.sid
 	y[hart.A4], y[hart.A5], y[hart.A6], y[hart.A7] = replyRight(c, i), length|p.pid<<32, 0, x[hart.A3]
 	passPayload(y, x)
-	k.switchOver(p, s)
-	p.waitDue = int64(x[hart.S10])
-	if p.waitDue|c.deadline != 0 {
-		k.bothDue(p, c.deadline)
+	k.switchOver(t, s, next)
+	t.waitDue = int64(x[hart.S10])
+	if t.waitDue|c.deadline != 0 {
+		k.bothDue(t, c.deadline)
 	}
 	return true
 }
 
-// bothDue arms the deadlines of a process that waits and of the call that it made.
-func (k *Kernel) bothDue(p *Process, call int64) {
-	k.callDueAt(p, call)
-	if p.waitDue != 0 {
-		k.dueAt(p.id, p.waitDue)
+// bothDue arms the deadlines of a thread that waits and of the call that it made.
+func (k *Kernel) bothDue(t *Thread, call int64) {
+	k.callDueAt(t.proc, call)
+	if t.waitDue != 0 {
+		k.dueAt(t.id, t.waitDue)
 	}
 }
 
-// replyDirect hands the reply of p to its waiting client and arms the endpoint
-// that p serves.
+// replyDirect hands the reply of t to its waiting client and arms the endpoint
+// that its process serves.
 //
 // Cost: see bench ipc_call_64 in docs/performance.md.
-func (k *Kernel) replyDirect(p *Process) bool {
-	x := &p.Frame.X
+func (k *Kernel) replyDirect(t *Thread) bool {
+	p, x := t.proc, &t.Frame.X
 	i, length, h := uint32(x[hart.A0]), x[hart.A1], x[hart.A2]
 	slot := uint32(h) - 1
 	if length > abi.MaxInline || x[hart.A4] != 0 || i > maxProcesses*callsPerProcess || slot >= capsPerProcess {
@@ -91,20 +92,21 @@ func (k *Kernel) replyDirect(p *Process) bool {
 	e := &k.endpoints[n.obj]
 	buffer := x[hart.A6]
 	client := &k.procs[c.client]
-	if client.thread != threadWaiting || e.queue.head != 0 || p.hasEvent() ||
+	if client.waiter == 0 || e.queue.head != 0 || p.waiter != 0 || p.hasEvent() ||
 		buffer != 0 && !isBuffer(buffer) {
 		return false
 	}
-	y := &client.Frame.X
+	next := &k.threads[client.waiter]
+	y := &next.Frame.X
 	y[hart.A0], y[hart.A1], y[hart.A2], y[hart.A3] = abi.EventReply, c.cookie, 0, 0
 	y[hart.A4], y[hart.A5], y[hart.A6], y[hart.A7] = 0, length, 0, 0
 	passPayload(y, x)
 	k.freeCall(i)
 	p.numTaken--
 	e.armed, e.cookie, e.buffer = true, x[hart.S10], buffer
-	k.switchOver(p, client)
-	if p.waitDue = int64(x[hart.A3]); p.waitDue != 0 {
-		k.dueAt(p.id, p.waitDue)
+	k.switchOver(t, client, next)
+	if t.waitDue = int64(x[hart.A3]); t.waitDue != 0 {
+		k.dueAt(t.id, t.waitDue)
 	}
 	return true
 }
@@ -115,15 +117,16 @@ func passPayload(y, x *[32]uint64) {
 	y[hart.S2+4], y[hart.S2+5], y[hart.S2+6], y[hart.S2+7] = x[hart.S2+4], x[hart.S2+5], x[hart.S2+6], x[hart.S2+7]
 }
 
-// switchOver makes p wait and runs next, which was waiting and has been given its
+// switchOver makes t wait and runs next, the waiter of q, which has been given its
 // event. The time slice goes along.
-func (k *Kernel) switchOver(p, next *Process) {
+func (k *Kernel) switchOver(t *Thread, q *Process, next *Thread) {
 	h := k.h
 	if k.numHarts > 1 {
 		k.cross(next)
 	}
-	p.thread = threadWaiting
-	next.thread, next.waitDue = threadRunning, 0
+	q.waiter = 0
+	t.state, t.proc.waiter = threadWaiting, t.id
+	next.state, next.waitDue = threadRunning, 0
 	h.cur, h.running = next.id, next
 	k.switches++
 }

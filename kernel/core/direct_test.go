@@ -40,7 +40,7 @@ func (s *sim) outcome(c, v proc, ep uint32) outcome {
 		r = call{gen: r.gen}
 	}
 	e := &s.endpoints[ep]
-	return outcome{c.Frame.X, v.Frame.X, c.thread, v.thread, c.waitDue, v.waitDue, c.Process.callDue, s.h.cur, s.callsUsed, s.switches, r,
+	return outcome{c.main.Frame.X, v.main.Frame.X, c.main.state, v.main.state, c.main.waitDue, v.main.waitDue, c.Process.callDue, s.h.cur, s.callsUsed, s.switches, r,
 		e.armed, e.cookie, e.buffer, v.numTaken, s.h.deadline.n, s.h.deadline.first, e.onList, c.hasEvent(), v.hasEvent()}
 }
 
@@ -63,15 +63,15 @@ func TestPropertyDirectPath(t *testing.T) {
 			note := c.must(abi.SysNotificationCreate, 3)
 			issue := func(p proc, num uint64, r regs) {
 				p.schedule()
-				x := &p.Frame.X
+				x := &p.main.Frame.X
 				copy(x[hart.A0:], r.A[:])
 				x[hart.A7], x[hart.S10] = num, r.S10
 				copy(x[hart.S2:], r.Data[:])
-				p.Frame.Cause, p.Frame.Full = hart.CauseEcallU, 0
+				p.main.Frame.Cause, p.main.Frame.Full = hart.CauseEcallU, 0
 				if path == 0 {
-					s.Trap(p.Process)
+					s.Trap(p.main)
 				} else {
-					s.General(p.Process)
+					s.General(p.main)
 				}
 				s.check()
 				got[path] = append(got[path], s.outcome(c, v, obj))
@@ -79,7 +79,7 @@ func TestPropertyDirectPath(t *testing.T) {
 			due := func(i int) uint64 { return []uint64{0, uint64(s.clock + 50), 1, ^uint64(0)}[i] }
 			v.wait(recv, 5)
 			if d.busy {
-				s.wake(v.Process, abi.EventNone)
+				s.wake(v.main, abi.EventNone)
 			}
 			if d.event {
 				c.must(abi.SysNotify, note, 1)
@@ -95,11 +95,11 @@ func TestPropertyDirectPath(t *testing.T) {
 				r.A[0] = []uint64{0, note, ep | 1<<63, ep + 1<<32}[d.depth*2+d.accept%2]
 			}
 			issue(c, abi.SysCall, r)
-			if v.thread == threadWaiting || v.Frame.X[hart.A0] != abi.EventRequest {
+			if v.main.state == threadWaiting || v.main.Frame.X[hart.A0] != abi.EventRequest {
 				continue
 			}
-			right := v.Frame.X[hart.A4]
-			if d.queued && c.thread != threadWaiting {
+			right := v.main.Frame.X[hart.A4]
+			if d.queued && c.main.state != threadWaiting {
 				c.post(ep, 9)
 			}
 			r = regs{A: [7]uint64{right, []uint64{0, 64, 65, 8}[(d.length+1)%4], []uint64{recv, 0, ep, recv}[d.accept], due(d.wait), 0, msgVA, []uint64{recvVA, 0, 8}[d.buf]}, S10: 77, Data: [8]uint64{9, 9}}
@@ -128,7 +128,7 @@ func TestNoAllocation(t *testing.T) {
 	right := uint64(0)
 	v.wait(recv, 1)
 	serve := func(length uint64) {
-		right = v.Frame.X[hart.A4]
+		right = v.main.Frame.X[hart.A4]
 		v.trap(abi.SysReply, &regs{A: [7]uint64{right, length, recv, 0, 0, msgVA, recvVA}, S10: 1})
 	}
 	next := uint64(abi.HeapBase + 0x100_0000)
@@ -143,8 +143,8 @@ func TestNoAllocation(t *testing.T) {
 		}},
 		{"call with capability and back", func() {
 			c.trap(abi.SysCall, &regs{A: [7]uint64{ep, 8, 1, 0, cap}})
-			v.trap(abi.SysReply, &regs{A: [7]uint64{v.Frame.X[hart.A4], 8, recv, 0, v.Frame.X[hart.A6], 0, recvVA}, S10: 1})
-			cap = c.Frame.X[hart.A6]
+			v.trap(abi.SysReply, &regs{A: [7]uint64{v.main.Frame.X[hart.A4], 8, recv, 0, v.main.Frame.X[hart.A6], 0, recvVA}, S10: 1})
+			cap = c.main.Frame.X[hart.A6]
 		}},
 		{"post, cancel and poll", func() {
 			c.post(ep, 1)
@@ -167,8 +167,8 @@ func TestNoAllocation(t *testing.T) {
 		}},
 		{"fault in a page", func() {
 			s.root.schedule()
-			s.root.Frame.Cause, s.root.Frame.Tval, s.root.Frame.Full = hart.CauseStorePage, next, 1
-			s.Trap(s.root.Process)
+			s.root.main.Frame.Cause, s.root.main.Frame.Tval, s.root.main.Frame.Full = hart.CauseStorePage, next, 1
+			s.Trap(s.root.main)
 			next += abi.PageSize
 		}},
 		{"fault for a handler", func() {

@@ -6,8 +6,8 @@ import (
 	"nexus.internal/kernel/mem"
 )
 
-func (k *Kernel) sysDMACreate(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysDMACreate(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	d, errno := k.owned(p, x[hart.A0], abi.KindMMIO, abi.RightWrite)
 	if errno != abi.OK {
 		return errno
@@ -72,8 +72,8 @@ func (k *Kernel) releaseKept(d *device) (frames uint64) {
 	return frames
 }
 
-func (k *Kernel) sysDMAAddress(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysDMAAddress(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	n, errno := k.need(p, x[hart.A0], abi.KindVMO, abi.RightDMA)
 	if errno != abi.OK {
 		return errno

@@ -16,8 +16,8 @@ func TestDMA(t *testing.T) {
 	d := s.driver()
 	before, limit := s.pool.Free(), d.acct.Limit()
 	h := d.must(abi.SysDMACreate, d.window, 3*abi.PageSize-5)
-	if kind, rights, _ := d.info(h); kind != abi.KindVMO || rights != abi.RightRead|abi.RightWrite|abi.RightGrant|abi.RightDMA || d.Frame.X[hart.A3] != 3*abi.PageSize {
-		t.Errorf("kind %d, rights %#x, %d bytes", kind, rights, d.Frame.X[hart.A3])
+	if kind, rights, _ := d.info(h); kind != abi.KindVMO || rights != abi.RightRead|abi.RightWrite|abi.RightGrant|abi.RightDMA || d.main.Frame.X[hart.A3] != 3*abi.PageSize {
+		t.Errorf("kind %d, rights %#x, %d bytes", kind, rights, d.main.Frame.X[hart.A3])
 	}
 	if s.pool.Free() != before-3 || d.acct.Limit() != limit-3 {
 		t.Errorf("%d frames taken, %d of the budget", before-s.pool.Free(), limit-d.acct.Limit())
@@ -136,7 +136,7 @@ func TestDMAKeptBack(t *testing.T) {
 		if c.gone {
 			want = 0
 		}
-		if got := s.root.Frame.X[hart.A5]; got != want {
+		if got := s.root.main.Frame.X[hart.A5]; got != want {
 			t.Errorf("%s: %d frames kept back, want %d", c.name, got, want)
 		}
 		// Nobody gets them: all frames there are, without those.
@@ -195,7 +195,7 @@ func TestDMAAfterReset(t *testing.T) {
 	s.root.must(abi.SysCapClose, d.rootWindow)
 	s.root.must(abi.SysCapClose, h)
 	s.root.must(abi.SysDeviceInfo, hDevices, 0)
-	if s.root.Frame.X[hart.A5] != 1 {
+	if s.root.main.Frame.X[hart.A5] != 1 {
 		t.Error("not kept back")
 	}
 	s.Shutdown()

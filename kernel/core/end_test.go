@@ -138,7 +138,7 @@ func TestWaitDeadline(t *testing.T) {
 		v.must(abi.SysNop)
 		s.check()
 		if c.waits() {
-			s.Kernel.wake(c.Process, abi.EventNone)
+			s.Kernel.wake(c.main, abi.EventNone)
 		}
 	}
 	s.advance(5000)
@@ -417,8 +417,8 @@ func TestKillInEveryState(t *testing.T) {
 		}
 		s.check()
 		s.root.fails(abi.ENOENT, abi.SysProcessKill, h)
-		if live := s.root.must(abi.SysProcessInfo, h); live != 0 || int64(s.root.Frame.X[hart.A1]) != abi.ExitKilled || s.root.Frame.X[hart.A2] != v.life {
-			t.Errorf("%s: info %d %d", state, live, int64(s.root.Frame.X[hart.A1]))
+		if live := s.root.must(abi.SysProcessInfo, h); live != 0 || int64(s.root.main.Frame.X[hart.A1]) != abi.ExitKilled || s.root.main.Frame.X[hart.A2] != v.life {
+			t.Errorf("%s: info %d %d", state, live, int64(s.root.main.Frame.X[hart.A1]))
 		}
 		s.root.must(abi.SysCapClose, h)
 		s.advance(1000)

@@ -24,8 +24,8 @@ type endpoint struct {
 	buffer uint64 // receive buffer of the accept
 }
 
-func (k *Kernel) sysEndpointCreate(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysEndpointCreate(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	depth, maxLen := x[hart.A0], x[hart.A1]
 	if depth < 1 || depth > maxEndpointDepth || maxLen > abi.MaxMessage {
 		return abi.EINVAL

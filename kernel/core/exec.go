@@ -12,8 +12,8 @@ import (
 // page is ever executable that anybody can change, and what a loader has checked is
 // what runs. Who may create processes may do this, because that is what it is for;
 // for all others there is no way from data to instructions.
-func (k *Kernel) sysVMOExec(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysVMOExec(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	if _, errno := k.need(p, x[hart.A0], abi.KindSpawn, abi.RightManage); errno != abi.OK {
 		return errno
 	}

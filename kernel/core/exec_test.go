@@ -41,7 +41,7 @@ func TestProgramOfProcess(t *testing.T) {
 		t.Error("harts may remember what the memory held before")
 	}
 	root.must(abi.SysCapInfo, x)
-	if got := root.Frame.X[hart.A1]; got != uint64(abi.RightRead|abi.RightExec|abi.RightGrant) {
+	if got := root.main.Frame.X[hart.A1]; got != uint64(abi.RightRead|abi.RightExec|abi.RightGrant) {
 		t.Errorf("rights %#x", got)
 	}
 	sp := s.spec()
@@ -54,7 +54,7 @@ func TestProgramOfProcess(t *testing.T) {
 	root.must(abi.SysCapClose, h)
 	root.must(abi.SysCapClose, x)
 	s.check()
-	if !q.access(f.Entry, sv39.X) || q.Frame.X[0] != f.Entry {
+	if !q.access(f.Entry, sv39.X) || q.main.Frame.X[0] != f.Entry {
 		t.Fatal("the program does not run")
 	}
 	if got := q.read(abi.ImageBase+0x1_1000, 6000); !bytes.Equal(got, elftest.Pattern(77, 6000)) {
@@ -155,7 +155,7 @@ func TestOrphans(t *testing.T) {
 		at.write(specVA, specBytes(&sp))
 		c := at.must(abi.SysSpawn, uint64(abi.BootHandle(0)), specVA)
 		next := &s.procs[s.caps[s.lookup(at.Process, c)].obj]
-		at = proc{s, next, next.pid}
+		at = s.life(next)
 	}
 	s.check()
 	last := at

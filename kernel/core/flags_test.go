@@ -133,7 +133,7 @@ func TestReplyNoWait(t *testing.T) {
 	d.mustWait()
 	v.must(abi.SysNotify, note, 4)
 	v.trap(abi.SysReply, &regs{A: [7]uint64{e.right, 8 | abi.FlagNoWait, recv, 0, 0, 0, recvVA}, S10: 7})
-	if got := v.event(); got.kind != abi.EventNone || s.Current() != v.Process {
+	if got := v.event(); got.kind != abi.EventNone || s.Current() != v.main {
 		t.Errorf("a reply without waiting returns %+v", got)
 	}
 	s.check()

@@ -65,8 +65,9 @@ func (k *Kernel) maskLine(d *device) {
 	k.caps[d.line].rights &^= busy
 }
 
-func (k *Kernel) sysIRQCreate(p *Process) abi.Errno {
-	i, authority, errno := k.offer(p)
+func (k *Kernel) sysIRQCreate(t *Thread) abi.Errno {
+	p := t.proc
+	i, authority, errno := k.offer(t)
 	if errno != abi.OK {
 		return errno
 	}
@@ -82,12 +83,12 @@ func (k *Kernel) sysIRQCreate(p *Process) abi.Errno {
 		return abi.ENOSPC
 	}
 	k.own(c)
-	p.Frame.X[hart.A0] = k.handleFor(c)
+	t.Frame.X[hart.A0] = k.handleFor(c)
 	return abi.OK
 }
 
-func (k *Kernel) sysIRQBind(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysIRQBind(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	d, errno := k.owned(p, x[hart.A0], abi.KindIRQ, abi.RightManage)
 	if errno != abi.OK {
 		return errno
@@ -115,8 +116,8 @@ func (k *Kernel) sysIRQBind(p *Process) abi.Errno {
 	return abi.OK
 }
 
-func (k *Kernel) sysIRQAck(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysIRQAck(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	d, errno := k.owned(p, x[hart.A0], abi.KindIRQ, abi.RightManage)
 	if errno != abi.OK {
 		return errno

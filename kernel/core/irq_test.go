@@ -64,7 +64,7 @@ func TestIRQ(t *testing.T) {
 	}
 	s.plic.set(line, true)
 	s.external()
-	if s.Current() != d.Process {
+	if s.Current() != d.main {
 		t.Error("the driver does not run")
 	}
 	d.interrupted()
@@ -96,7 +96,7 @@ func TestIRQStorm(t *testing.T) {
 	for i := range rounds {
 		d.quietlyOrInterrupted()
 		d.must(abi.SysIRQAck, d.irq)
-		if s.Current() != d.Process {
+		if s.Current() != d.main {
 			t.Fatalf("round %d: another process runs when the interrupt comes in", i)
 		}
 		s.external()
@@ -107,7 +107,7 @@ func TestIRQStorm(t *testing.T) {
 	// Its time slice ends like any other.
 	s.clock = s.h.sliceEnd
 	s.interrupt()
-	if s.Current() == d.Process {
+	if s.Current() == d.main {
 		t.Error("a storm keeps its driver running")
 	}
 	s.check()
@@ -240,9 +240,9 @@ func TestIRQSpurious(t *testing.T) {
 		s.plic.set(source, true)
 	}
 	s.plic.set(line, true)
-	p := s.Current()
-	p.Frame.Cause, p.Frame.Full = hart.CauseExternal, 1
-	s.Trap(p)
+	c := s.Current()
+	c.Frame.Cause, c.Frame.Full = hart.CauseExternal, 1
+	s.Trap(c)
 	for source, on := range s.plic.enabled {
 		if on != (source == int(line)) {
 			t.Errorf("source %d enabled: %v", source, on)

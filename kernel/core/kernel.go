@@ -85,8 +85,9 @@ type Kernel struct {
 	prog elf.Program
 
 	harts     [MaxHarts]Hart
-	dueHart   [maxProcesses + maxTimers + 1]uint8 // whose deadlines hold the entry: index + 1
+	dueHart   [maxDue + 1]uint8 // whose deadlines hold the entry: index + 1
 	procs     [maxProcesses + 1]Process
+	threads   [maxThreads + 1]Thread
 	caps      [maxCaps + 1]capNode
 	endpoints [maxEndpoints + 1]endpoint
 	notifs    [maxNotifs + 1]notification
@@ -123,6 +124,10 @@ func New(c Config) *Kernel {
 			}
 			return k.touch(p, va, need) == touchOK
 		}
+	}
+	for i := uint32(maxThreads); i > 0; i-- {
+		t := &k.threads[i]
+		t.id, t.proc = i, &k.procs[(i-1)/threadsPerProcess+1]
 	}
 	for i := uint32(maxCaps); i > 0; i-- {
 		k.caps[i].next, k.freeCaps = k.freeCaps, i

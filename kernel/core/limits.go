@@ -1,12 +1,15 @@
 package core
 
+import "nexus.internal/ipc/abi"
+
 // Sizes of the tables. A table is as large as the sum of what all processes may
 // use of it, so that no process can exhaust it for another.
 const (
 	maxProcesses = 128 // live processes and ended ones that a capability still names
 
-	capsPerProcess      = 256 // handles of one process
-	endpointsPerProcess = 80  // init has one for each service of a manifest
+	threadsPerProcess   = abi.MaxThreads // a Go runtime on 8 harts runs 8, and has as many that wait
+	capsPerProcess      = 256            // handles of one process
+	endpointsPerProcess = 80             // init has one for each service of a manifest
 	notifsPerProcess    = 32
 	timersPerProcess    = 32
 	vmosPerProcess      = 64
@@ -21,6 +24,7 @@ const (
 	maxDevices = 64   // devices that processes may have; a board names at most 32 slots and a few more
 	maxSource  = 1023 // highest interrupt source of a PLIC
 
+	maxThreads   = maxProcesses * threadsPerProcess
 	maxCaps      = maxProcesses * capsPerProcess
 	maxEndpoints = maxProcesses * endpointsPerProcess
 	maxNotifs    = maxProcesses * notifsPerProcess
@@ -34,6 +38,10 @@ const (
 // sliceNS is the time after which a running thread makes way for another that is
 // ready.
 const sliceNS = 1_000_000
+
+// maxThreadGen is the highest generation in the number of a thread, which begins again
+// after it: by then a thread that is named by its number has ended long ago.
+const maxThreadGen = 1<<31 - 1
 
 // minFrames is the smallest budget of a process: its root table, the tables of
 // image, heap, stack and start page, and a page for each.

@@ -250,9 +250,9 @@ func TestRejectLongerSlice(t *testing.T) {
 	s.root.wait(0, 0)
 	ran := map[uint64]int64{}
 	for range 100 {
-		p := s.Current()
-		ran[p.pid] += sliceNS / 4
-		p.Frame.X[hart.A7] = 0
+		c := s.Current()
+		ran[c.proc.pid] += sliceNS / 4
+		c.Frame.X[hart.A7] = 0
 		s.advance(sliceNS / 4)
 	}
 	if d := ran[a.pid] - ran[b.pid]; d > sliceNS || d < -sliceNS {
@@ -280,9 +280,9 @@ func TestHandOffsDoNotStarve(t *testing.T) {
 			var r regs
 			num := uint64(abi.SysNop)
 			switch p := s.Current(); {
-			case p == other.Process:
+			case p == other.main:
 				ran++
-			case p == c.Process:
+			case p == c.main:
 				if how != "call and reply" && p.Frame.X[hart.A0] != abi.EventReply && c.outstanding() > 0 {
 					num, r.A[1] = abi.SysWait, abi.FlagNoWait
 					break
@@ -292,7 +292,7 @@ func TestHandOffsDoNotStarve(t *testing.T) {
 				if how != "call and reply" {
 					r.A[1] |= abi.FlagNoWait
 				}
-			case p == v.Process:
+			case p == v.main:
 				if e := v.event(); e.kind == abi.EventRequest && e.right != last {
 					last = e.right
 					num, r.A = abi.SysReply, [7]uint64{e.right, 8, recv, 0, 0, 0, recvVA}
@@ -303,7 +303,7 @@ func TestHandOffsDoNotStarve(t *testing.T) {
 					num, r.A = abi.SysWait, [7]uint64{2: recv}
 				}
 			}
-			proc{s, s.Current(), s.Current().pid}.trap(num, &r)
+			s.life(s.Current().proc).trap(num, &r)
 		}
 		if ran < 2000 || cookie < 500 {
 			t.Errorf("%s: the third process ran in %d of 10000 steps, %d calls", how, ran, cookie)

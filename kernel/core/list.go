@@ -1,41 +1,41 @@
 package core
 
-// procList is a queue of processes, linked through their next and prev fields.
-// A process is on at most one.
-type procList struct{ head, tail uint32 }
+// threadList is a queue of threads, linked through their next and prev fields. A
+// thread is on at most one.
+type threadList struct{ head, tail uint32 }
 
-func (k *Kernel) pushLast(l *procList, p *Process) {
-	p.next, p.prev = 0, l.tail
+func (k *Kernel) pushLast(l *threadList, t *Thread) {
+	t.next, t.prev = 0, l.tail
 	if l.tail != 0 {
-		k.procs[l.tail].next = p.id
+		k.threads[l.tail].next = t.id
 	} else {
-		l.head = p.id
+		l.head = t.id
 	}
-	l.tail = p.id
+	l.tail = t.id
 }
 
-func (k *Kernel) pushFirst(l *procList, p *Process) {
-	p.next, p.prev = l.head, 0
+func (k *Kernel) pushFirst(l *threadList, t *Thread) {
+	t.next, t.prev = l.head, 0
 	if l.head != 0 {
-		k.procs[l.head].prev = p.id
+		k.threads[l.head].prev = t.id
 	} else {
-		l.tail = p.id
+		l.tail = t.id
 	}
-	l.head = p.id
+	l.head = t.id
 }
 
-func (k *Kernel) remove(l *procList, p *Process) {
-	if p.prev != 0 {
-		k.procs[p.prev].next = p.next
+func (k *Kernel) remove(l *threadList, t *Thread) {
+	if t.prev != 0 {
+		k.threads[t.prev].next = t.next
 	} else {
-		l.head = p.next
+		l.head = t.next
 	}
-	if p.next != 0 {
-		k.procs[p.next].prev = p.prev
+	if t.next != 0 {
+		k.threads[t.next].prev = t.prev
 	} else {
-		l.tail = p.prev
+		l.tail = t.prev
 	}
-	p.next, p.prev = 0, 0
+	t.next, t.prev = 0, 0
 }
 
 // callList is a queue of calls, linked through their next and prev fields: the

@@ -127,8 +127,8 @@ func (k *Kernel) setPerm(p *Process, r *region, perm sv39.Perm) {
 	k.fenceRange(p, r.start, r.end-r.start)
 }
 
-func (k *Kernel) sysVMOProtect(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysVMOProtect(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	va, length, rights := x[hart.A2], x[hart.A3], abi.Rights(x[hart.A1])
 	if errno := checkMapRights(x[hart.A1]); errno != abi.OK {
 		return errno
@@ -159,8 +159,8 @@ func (k *Kernel) sysVMOProtect(p *Process) abi.Errno {
 
 // sysVMOSeal ends writing. The kernel itself writes the memory of processes through
 // their page tables, so what these allow is all that has to change.
-func (k *Kernel) sysVMOSeal(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysVMOSeal(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	n, errno := k.need(p, x[hart.A0], abi.KindVMO, abi.RightWrite)
 	if errno != abi.OK {
 		return errno
@@ -181,8 +181,8 @@ func (k *Kernel) sysVMOSeal(p *Process) abi.Errno {
 	return abi.OK
 }
 
-func (k *Kernel) sysVMOResize(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysVMOResize(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	n, errno := k.need(p, x[hart.A0], abi.KindVMO, abi.RightWrite)
 	if errno != abi.OK {
 		return errno

@@ -109,7 +109,7 @@ func TestSealed(t *testing.T) {
 	}
 	b.access(vb, sv39.W)
 	a.must(abi.SysCapInfo, h)
-	if a.Frame.X[hart.A4] != 0 {
+	if a.main.Frame.X[hart.A4] != 0 {
 		t.Error("sealed from the beginning")
 	}
 
@@ -120,7 +120,7 @@ func TestSealed(t *testing.T) {
 		h uint64
 	}{{a, h}, {b, bh}, {c, ch}} {
 		q.must(abi.SysCapInfo, q.h)
-		if q.Frame.X[hart.A4] != 1 {
+		if q.main.Frame.X[hart.A4] != 1 {
 			t.Error("nobody is told of the seal")
 		}
 	}
@@ -172,7 +172,7 @@ func TestSealedReplyBuffer(t *testing.T) {
 	client.must(abi.SysVMOSeal, h)
 	s.check()
 	server.trap(abi.SysReply, &regs{A: [7]uint64{0: right, 1: 500 | abi.FlagNoWait, 5: msgVA}})
-	if got := refusal(server.Frame.X[hart.A0]); got != abi.EMSGSIZE {
+	if got := refusal(server.main.Frame.X[hart.A0]); got != abi.EMSGSIZE {
 		t.Errorf("reply into sealed memory: %v", got)
 	}
 	s.check()
@@ -185,7 +185,7 @@ func TestResize(t *testing.T) {
 	h := v.must(abi.SysVMOCreate, 2*abi.PageSize)
 	v.write(msgVA, []byte("kept"))
 	v.must(abi.SysVMOWrite, h, abi.PageSize-2, msgVA, 4)
-	size := func() uint64 { v.must(abi.SysCapInfo, h); return v.Frame.X[hart.A3] }
+	size := func() uint64 { v.must(abi.SysCapInfo, h); return v.main.Frame.X[hart.A3] }
 	was := uint64(2 * abi.PageSize)
 	steps := []uint64{10*abi.PageSize - 7, 10 * abi.PageSize, 2 * abi.PageSize, 2*abi.PageSize + 1, 3 * abi.PageSize, 40 * abi.PageSize, 2 * abi.PageSize}
 	for _, n := range steps {

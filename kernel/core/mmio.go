@@ -7,8 +7,9 @@ import (
 	"nexus.internal/kernel/sv39"
 )
 
-func (k *Kernel) sysMMIOCreate(p *Process) abi.Errno {
-	i, authority, errno := k.offer(p)
+func (k *Kernel) sysMMIOCreate(t *Thread) abi.Errno {
+	p := t.proc
+	i, authority, errno := k.offer(t)
 	if errno != abi.OK {
 		return errno
 	}
@@ -21,15 +22,15 @@ func (k *Kernel) sysMMIOCreate(p *Process) abi.Errno {
 		return abi.ENOSPC
 	}
 	k.own(c)
-	p.Frame.X[hart.A0] = k.handleFor(c)
+	t.Frame.X[hart.A0] = k.handleFor(c)
 	return abi.OK
 }
 
 // devicePerm is how registers are mapped; nobody can ask for anything else.
 const devicePerm = sv39.Perm(sv39.U | sv39.R | sv39.W)
 
-func (k *Kernel) sysMMIOMap(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysMMIOMap(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	va, off, length := x[hart.A1], x[hart.A2], x[hart.A3]
 	d, errno := k.owned(p, x[hart.A0], abi.KindMMIO, abi.RightRead|abi.RightWrite)
 	if errno != abi.OK {
@@ -39,7 +40,7 @@ func (k *Kernel) sysMMIOMap(p *Process) abi.Errno {
 		return abi.EINVAL
 	}
 	n := k.caps[d.window].obj
-	return k.mapRegion(p, va, length, &region{perm: devicePerm, kind: regionDevice, dev: uint16(n), off: off})
+	return k.mapRegion(t, va, length, &region{perm: devicePerm, kind: regionDevice, dev: uint16(n), off: off})
 }
 
 // touchDevice is touch for a page of registers.
@@ -67,8 +68,8 @@ func (k *Kernel) unuseWindow(r *region) {
 	}
 }
 
-func (k *Kernel) sysMMIORelease(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysMMIORelease(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	d, errno := k.owned(p, x[hart.A0], abi.KindMMIO, abi.RightManage)
 	if errno != abi.OK {
 		return errno

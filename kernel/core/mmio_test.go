@@ -24,8 +24,8 @@ func (q proc) leafAfterTouch(va uint64) sv39.PTE {
 func TestMMIOMap(t *testing.T) {
 	s := newSim(t)
 	d := s.driver()
-	if kind, rights, _ := d.info(d.window); kind != abi.KindMMIO || rights != abi.RightRead|abi.RightWrite || d.Frame.X[hart.A3] != abi.PageSize {
-		t.Errorf("kind %d, rights %#x, %d bytes", kind, rights, d.Frame.X[hart.A3])
+	if kind, rights, _ := d.info(d.window); kind != abi.KindMMIO || rights != abi.RightRead|abi.RightWrite || d.main.Frame.X[hart.A3] != abi.PageSize {
+		t.Errorf("kind %d, rights %#x, %d bytes", kind, rights, d.main.Frame.X[hart.A3])
 	}
 	va := d.must(abi.SysMMIOMap, d.window, 0, 0, abi.PageSize)
 	if e := d.leafAfterTouch(va); e.Addr() != simDevices[0].Base || e.Perm() != devicePerm {
@@ -291,7 +291,7 @@ func TestMMIOMoves(t *testing.T) {
 	va := c.must(abi.SysMMIOMap, h, 0, 0, abi.PageSize)
 	for _, num := range []uint64{abi.SysCall, abi.SysSend} {
 		c.trap(num, &regs{A: [7]uint64{ep, 8, 1, 0, h}})
-		if errno := refusal(c.Frame.X[hart.A0]); errno != abi.EBUSY {
+		if errno := refusal(c.main.Frame.X[hart.A0]); errno != abi.EBUSY {
 			t.Errorf("moved while it was mapped: %v", errno)
 		}
 	}
@@ -338,7 +338,7 @@ func TestDeviceInfo(t *testing.T) {
 	s := newSim(t)
 	for i, d := range simDevices {
 		kind := s.root.must(abi.SysDeviceInfo, hDevices, uint64(i))
-		x := &s.root.Frame.X
+		x := &s.root.main.Frame.X
 		if kind != uint64(d.Kind) || x[hart.A1] != uint64(d.Base) || x[hart.A2] != d.Size || x[hart.A3] != uint64(d.IRQ) || x[hart.A4]|x[hart.A5] != 0 {
 			t.Errorf("device %d: %x", i, x[hart.A0:hart.A6])
 		}
@@ -351,12 +351,12 @@ func TestDeviceInfo(t *testing.T) {
 	s.root.fails(abi.ENOENT, abi.SysIRQCreate, hDevices, 2) // it has none
 	s.root.must(abi.SysMMIOCreate, hDevices, 0)
 	s.root.must(abi.SysDeviceInfo, hDevices, 0)
-	if got := s.root.Frame.X[hart.A4]; got != abi.DeviceWindow {
+	if got := s.root.main.Frame.X[hart.A4]; got != abi.DeviceWindow {
 		t.Errorf("state %#x", got)
 	}
 	s.root.must(abi.SysIRQCreate, hDevices, 0)
 	s.root.must(abi.SysDeviceInfo, hDevices, 0)
-	if got := s.root.Frame.X[hart.A4]; got != abi.DeviceWindow|abi.DeviceIRQ {
+	if got := s.root.main.Frame.X[hart.A4]; got != abi.DeviceWindow|abi.DeviceIRQ {
 		t.Errorf("state %#x", got)
 	}
 	// Nobody else makes anything of them.

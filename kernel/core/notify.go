@@ -29,8 +29,8 @@ type timer struct {
 // notifRef names a notification that may end before whoever refers to it.
 type notifRef struct{ i, gen uint32 }
 
-func (k *Kernel) sysNotificationCreate(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysNotificationCreate(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	if p.numNotifs >= notifsPerProcess || k.freeNotes == 0 || p.freeH == 0 {
 		return abi.ENOSPC
 	}
@@ -61,8 +61,8 @@ func (k *Kernel) signalable(p *Process, h uint64) (notifRef, abi.Errno) {
 	return notifRef{n.obj, n.gen}, abi.OK
 }
 
-func (k *Kernel) sysNotify(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysNotify(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	n, errno := k.signalable(p, x[hart.A0])
 	if errno != abi.OK {
 		return errno
@@ -89,18 +89,18 @@ func (k *Kernel) signal(r notifRef, bits uint64) {
 		*at, n.ready = r.i, 0
 	}
 	n.bits |= bits
-	if p.thread == threadWaiting {
-		p.thread, p.waitDue = threadHanded, 0
-		k.deliverBits(p)
-		k.makeReady(p)
+	if t := k.takeWaiter(p); t != nil {
+		k.deliverBits(t)
+		k.makeReady(t)
 	}
 }
 
-// deliverBits gives p the bits of the first of its ready notifications.
-func (k *Kernel) deliverBits(p *Process) {
+// deliverBits gives t the bits of the first ready notification of its process.
+func (k *Kernel) deliverBits(t *Thread) {
+	p := t.proc
 	n := &k.notifs[p.notifReady]
 	p.notifReady = n.ready
-	x := &p.Frame.X
+	x := &t.Frame.X
 	x[hart.A0] = abi.EventNotify
 	x[hart.A1] = n.key
 	x[hart.A2] = n.bits
@@ -138,8 +138,8 @@ func (k *Kernel) closeNotification(i uint32) {
 	k.freeNotes = i
 }
 
-func (k *Kernel) sysTimerCreate(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysTimerCreate(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	n, errno := k.signalable(p, x[hart.A0])
 	if errno != abi.OK {
 		return errno
@@ -151,26 +151,26 @@ func (k *Kernel) sysTimerCreate(p *Process) abi.Errno {
 		return abi.ENOSPC
 	}
 	i := k.freeTmrs
-	t := &k.timers[i]
-	k.freeTmrs = t.next
-	*t = timer{owner: p.id, notif: n, bits: x[hart.A1]}
+	tm := &k.timers[i]
+	k.freeTmrs = tm.next
+	*tm = timer{owner: p.id, notif: n, bits: x[hart.A1]}
 	p.numTimers++
 	c := k.newCap(p, abi.KindTimer, i, abi.RightManage, 0, 0)
 	x[hart.A0] = k.handleFor(c)
 	return abi.OK
 }
 
-func (k *Kernel) sysTimerSet(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysTimerSet(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	n, errno := k.need(p, x[hart.A0], abi.KindTimer, abi.RightManage)
 	if errno != abi.OK {
 		return errno
 	}
-	t := &k.timers[n.obj]
-	t.due = int64(x[hart.A1])
-	k.disarm(maxProcesses + n.obj)
-	if t.due != 0 {
-		k.dueAt(maxProcesses+n.obj, t.due)
+	tm := &k.timers[n.obj]
+	tm.due = int64(x[hart.A1])
+	k.disarm(dueTimers + n.obj)
+	if tm.due != 0 {
+		k.dueAt(dueTimers+n.obj, tm.due)
 	}
 	x[hart.A0] = 0
 	return abi.OK
@@ -187,7 +187,7 @@ func (k *Kernel) fire(i uint32) {
 // given away, so their owner still exists.
 func (k *Kernel) freeTimer(i uint32) {
 	t := &k.timers[i]
-	k.disarm(maxProcesses + i)
+	k.disarm(dueTimers + i)
 	k.procs[t.owner].numTimers--
 	*t = timer{next: k.freeTmrs}
 	k.freeTmrs = i

@@ -216,7 +216,7 @@ func TestWatch(t *testing.T) {
 	v.must(abi.SysProcessWatch, self, v.must(abi.SysNotificationCreate, 1), 1)
 	v.sys(abi.SysExit, 9)
 	s.check()
-	if s.root.must(abi.SysProcessInfo, h) != 0 || s.root.Frame.X[hart.A1] != 9 {
+	if s.root.must(abi.SysProcessInfo, h) != 0 || s.root.main.Frame.X[hart.A1] != 9 {
 		t.Error("exit status lost")
 	}
 }
@@ -282,16 +282,16 @@ func TestTimeSlices(t *testing.T) {
 		t.Errorf("alarm at %d, now %d", due, s.clock)
 	}
 	s.advance(s.h.sliceEnd - s.clock - 1)
-	if s.Current() != a.Process {
+	if s.Current() != a.main {
 		t.Error("preempted early")
 	}
 	s.advance(1)
-	if s.Current() != b.Process {
+	if s.Current() != b.main {
 		t.Error("not preempted")
 	}
 	s.check()
 	s.advance(sliceNS)
-	if s.Current() != a.Process {
+	if s.Current() != a.main {
 		t.Error("not preempted")
 	}
 	// A slice begins when somebody else is ready, however long the hart was free.
@@ -301,11 +301,11 @@ func TestTimeSlices(t *testing.T) {
 	s.advance(10 * sliceNS)
 	a.must(abi.SysNotify, note, 1)
 	s.advance(sliceNS - 1)
-	if s.Current() != a.Process {
+	if s.Current() != a.main {
 		t.Error("preempted early")
 	}
 	s.advance(1)
-	if s.Current() != b.Process {
+	if s.Current() != b.main {
 		t.Error("not preempted")
 	}
 	// Alone, nobody needs an interrupt.
@@ -315,7 +315,7 @@ func TestTimeSlices(t *testing.T) {
 		t.Errorf("alarm at %d", due)
 	}
 	a.must(abi.SysYield)
-	if s.Current() != a.Process {
+	if s.Current() != a.main {
 		t.Error("nobody to yield to")
 	}
 	// All wait: the hart is idle until something is due.
@@ -326,11 +326,11 @@ func TestTimeSlices(t *testing.T) {
 	s.check()
 	s.Idled(10)
 	s.advance(10)
-	if s.Current() != a.Process {
+	if s.Current() != a.main {
 		t.Error("not woken")
 	}
 	a.must(abi.SysSystemInfo, hSpawn)
-	if got := a.Frame.X[hart.S2]; got != 10 {
+	if got := a.main.Frame.X[hart.S2]; got != 10 {
 		t.Errorf("idle for %d ns", got)
 	}
 }
@@ -383,7 +383,7 @@ func TestFloatingPoint(t *testing.T) {
 	}
 	r, h := s.spawn()
 	r.fault(hart.CauseIllegal, 0)
-	if !r.alive() || !r.fpOn() {
+	if !r.alive() || !r.main.fpOn() {
 		t.Error("first use of the unit")
 	}
 	r.fault(hart.CauseIllegal, 0)
@@ -391,7 +391,7 @@ func TestFloatingPoint(t *testing.T) {
 		t.Error("illegal instruction survived")
 	}
 	s.root.must(abi.SysProcessInfo, h)
-	if x := s.root.Frame.X; int64(x[hart.A1]) != abi.ExitFault || x[hart.A5] != hart.CauseIllegal {
+	if x := s.root.main.Frame.X; int64(x[hart.A1]) != abi.ExitFault || x[hart.A5] != hart.CauseIllegal {
 		t.Errorf("status %d, cause %d", int64(x[hart.A1]), x[hart.A5])
 	}
 	s.check()

@@ -14,29 +14,15 @@ const (
 	procZombie // has ended; only its status remains, for whoever holds a capability
 )
 
-// States of a thread.
-const (
-	threadReady   = iota // in the ready queue
-	threadRunning        // current
-	threadWaiting        // in a wait of its own choice
-	threadHanded         // was waiting, has been given its event, will run or be ready
-	threadKilling        // waits until the process that it killed on another hart has ended
-	threadGone           // its process has ended
-)
-
-// Process is an address space with one thread, a table of capabilities and an
-// event queue. What a call and its reply touch comes first, where an instruction
-// reaches it by its offset.
+// Process is an address space with threads, a table of capabilities and an event
+// queue. What a call and its reply touch comes first, where an instruction reaches it
+// by its offset.
 type Process struct {
-	Frame hart.Frame // first, so that the trap path's pointer is also the process's
-
-	id     uint32
-	state  uint8
-	thread uint8
-	// yielded is set while the thread is ready after a CALL without waiting that
-	// ran the server at once: what the call returns can still be an event.
-	yielded bool
-	lent    bool // a server runs in the slice of the thread, or has
+	id      uint32
+	state   uint8
+	doomed  bool   // to be ended with exit once no other hart runs a thread of it
+	waiter  uint32 // thread that waits for the next event, 0 for none
+	yielded uint32 // thread that is ready after a CALL without waiting that ran the server at once: what the call returns can still be an event
 	pid     uint64
 	sid     uint64
 
@@ -48,17 +34,15 @@ type Process struct {
 	epReady    uint32
 	preferEPs  bool // the next event comes from an endpoint if there is one
 
-	waitDue   int64  // deadline of the wait, 0 for none
 	callDue   int64  // no outstanding call is due earlier; 0 for none
 	freeCalls uint32 // records for calls of this process
 	freeSends uint32 // records for one-way messages to it
 	numTaken  uint32 // requests being served
 
-	hart  uint32 // index of the hart that runs it or ran it last
-	queue uint32 // index of the hart whose ready queue holds it
-	harts uint64 // set of harts that may have translations of its space cached
-	next  uint32 // ready queue or free list
-	prev  uint32
+	numThreads uint32 // that have not ended
+	harts      uint64 // set of harts that may have translations of its space cached
+	next       uint32 // free list
+	futexOrder uint64 // waits on futexes so far
 
 	acct  mem.Account
 	space sv39.Space
@@ -78,13 +62,8 @@ type Process struct {
 	firstNote  uint32
 
 	orphan  uint32 // next of those that nobody names any more
-	doomed  bool   // to be ended with exit by the hart that runs it
-	victim  uint32 // process that a killing thread waits for
 	handler uint64 // where a fault is delivered, 0 if nowhere
-	inFault bool
-	slices  bool       // the handler wants the ends of time slices
-	inSlice bool       // it was entered for one: saved holds the registers of before
-	saved   [32]uint64 // like Frame.X
+	slices  bool   // the handler wants the ends of time slices
 
 	exit       int64
 	faultCause uint64
@@ -96,49 +75,35 @@ type Process struct {
 	name    [abi.MaxName]byte
 	nameN   int
 	handle  [capsPerProcess]capEntry
-	fpu     hart.FPState // floating-point registers, unless the unit holds newer ones
 	notes   [notesPerServer]note
 	regions [regionsPerProcess]region
 }
 
-// setSATP lets the thread run in the address space of the process: mode Sv39.
-func (p *Process) setSATP() { p.Frame.SATP = 8<<60 | p.asid<<44 | uint64(p.space.Root)>>12 }
+// setSATP lets the thread of frame f run in the address space of p: mode Sv39.
+func (p *Process) setSATP(f *hart.Frame) { f.SATP = 8<<60 | p.asid<<44 | uint64(p.space.Root)>>12 }
 
 // Name returns the service name.
 func (p *Process) Name() string { return string(p.name[:p.nameN]) }
 
-// processDue ends the overdue calls of p and its overdue wait, and arms the
-// deadline again for the rest.
-func (k *Kernel) processDue(p *Process, now int64) {
-	if p.callDue != 0 && p.callDue <= now {
-		p.callDue = 0
-		for i, end := callsOf(p); i < end; i++ {
-			c := &k.calls[i]
-			switch {
-			case c.deadline == 0 || c.state != callQueued && c.state != callTaken:
-			case c.deadline <= now:
-				k.giveUp(i, abi.ETIMEDOUT)
-			case p.callDue == 0 || c.deadline < p.callDue:
-				p.callDue = c.deadline
-			}
+// callsDue ends the overdue calls of p and arms the deadline again for the rest.
+func (k *Kernel) callsDue(p *Process, now int64) {
+	if p.callDue == 0 || p.callDue > now {
+		return
+	}
+	p.callDue = 0
+	for i, end := callsOf(p); i < end; i++ {
+		c := &k.calls[i]
+		switch {
+		case c.deadline == 0 || c.state != callQueued && c.state != callTaken:
+		case c.deadline <= now:
+			k.giveUp(i, abi.ETIMEDOUT)
+		case p.callDue == 0 || c.deadline < p.callDue:
+			p.callDue = c.deadline
 		}
 	}
-	if p.thread == threadWaiting && p.waitDue != 0 && p.waitDue <= now {
-		k.wake(p, abi.EventNone)
-	}
 	if p.callDue != 0 {
-		k.dueAt(p.id, p.callDue)
+		k.dueAt(dueCalls+p.id, p.callDue)
 	}
-	if p.thread == threadWaiting && p.waitDue != 0 {
-		k.dueAt(p.id, p.waitDue)
-	}
-}
-
-// wake ends the wait of p with a0 as its result.
-func (k *Kernel) wake(p *Process, a0 uint64) {
-	p.Frame.X[hart.A0] = a0
-	p.waitDue = 0
-	k.makeReady(p)
 }
 
 // end ends a process, and those that nobody names without it.
@@ -161,57 +126,76 @@ func (k *Kernel) endOrphans() {
 
 // endOne ends a process: everything it had returns to where it came from, everyone
 // who waits for it is told. The process table entry stays until nobody names it.
+// Threads that other harts run at this moment come first: those harts are interrupted
+// and stop them when they enter the kernel, and the last of them ends the process.
 func (k *Kernel) endOne(p *Process, status int64) {
-	switch p.thread {
-	case threadReady:
-		k.remove(&k.harts[p.queue].ready, p)
-	case threadRunning:
-		if p.hart != k.h.index {
-			// It runs elsewhere at this moment. That hart ends it when it enters
-			// the kernel, which is soon.
-			p.doomed, p.exit = true, status
-			k.poke(&k.harts[p.hart])
-			return
+	if !p.doomed {
+		p.exit = status
+	}
+	away := false
+	threads := k.threadsOf(p)
+	for i := range threads {
+		switch t := &threads[i]; {
+		case t.state == threadGone:
+		case t.state == threadRunning && t.hart != k.h.index:
+			away = true
+			k.poke(&k.harts[t.hart])
+		default:
+			k.stop(t)
 		}
-		k.h.cur = 0
 	}
-	p.exit = status
-	k.teardown(p)
-	k.signal(p.watcher, p.watchBits)
-	p.watchBits = 0
-	if p.id == k.root {
-		k.ended, k.status = true, status
-	}
-	if p.doomed {
-		k.killed(p)
-	}
-	if p.refs == 0 {
-		k.freeProcess(p)
+	if !away {
+		k.finishEnd(p)
+	} else {
+		p.doomed = true
 	}
 	if k.h.cur == 0 {
 		k.pick()
 	}
 }
 
-// killed lets those go on who killed p while another hart ran it.
+// finishEnd ends p, whose threads are gone.
+func (k *Kernel) finishEnd(p *Process) {
+	k.teardown(p)
+	k.signal(p.watcher, p.watchBits)
+	p.watchBits = 0
+	if p.id == k.root {
+		k.ended, k.status = true, p.exit
+	}
+	if p.doomed {
+		p.doomed = false
+		k.killed(p)
+	}
+	if p.refs == 0 {
+		k.freeProcess(p)
+	}
+}
+
+// killed lets those go on who killed p while other harts ran it.
 func (k *Kernel) killed(p *Process) {
-	p.doomed = false
-	for i := range k.procs {
-		if q := &k.procs[i]; q.thread == threadKilling && q.victim == p.id {
-			k.makeReady(q)
+	for i := range k.threads {
+		if t := &k.threads[i]; t.state == threadKilling && t.object == uint64(p.id) {
+			k.makeReady(t)
 		}
 	}
 }
 
-// teardown returns everything that p has, whose thread is in no queue.
+// Doomed ends the process of t, which this hart was running, if another hart wanted
+// that, and reports whether it did.
+func (k *Kernel) Doomed(t *Thread) bool {
+	if !t.proc.doomed {
+		return false
+	}
+	k.end(t.proc, 0)
+	return true
+}
+
+// teardown returns everything that p has, whose threads are gone.
 func (k *Kernel) teardown(p *Process) {
-	p.state, p.thread = procZombie, threadGone
+	p.state = procZombie
 	p.refs++ // it may hold the last capability that names itself
 	k.live--
-	k.disarm(p.id)
-	if h := &k.harts[p.hart]; h.fpOwner == p.id {
-		h.fpOwner = 0
-	}
+	k.disarm(dueCalls + p.id)
 	for p.endpoints != 0 {
 		k.closeEndpoint(p.endpoints)
 	}
@@ -237,6 +221,5 @@ func (k *Kernel) teardown(p *Process) {
 // freeProcess returns the table entry of an ended process.
 func (k *Kernel) freeProcess(p *Process) {
 	p.state = procFree
-	p.next, p.prev = k.freeProcs, 0
-	k.freeProcs = p.id
+	p.next, k.freeProcs = k.freeProcs, p.id
 }

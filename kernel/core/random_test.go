@@ -96,7 +96,7 @@ func (w *world) actor() (proc, bool) {
 	first := w.upTo(len(w.procs))
 	for i := range w.procs {
 		q := w.procs[(first+i)%len(w.procs)]
-		if q.alive() && q.thread != threadWaiting {
+		if q.alive() && !q.waits() {
 			return q, true
 		}
 	}
@@ -333,7 +333,7 @@ func (w *world) step() {
 		}
 		return
 	case 3:
-		if len(w.procs) < 8 && w.root.thread != threadWaiting && w.root.freeH != 0 && w.pool.Unreserved() > childBudget && w.root.acct.Limit()-w.root.acct.Used() > 8 {
+		if len(w.procs) < 8 && !w.root.waits() && w.root.freeH != 0 && w.pool.Unreserved() > childBudget && w.root.acct.Limit()-w.root.acct.Used() > 8 {
 			w.child()
 		}
 		return
@@ -345,12 +345,17 @@ func (w *world) step() {
 	if !q.alive() || q.waits() {
 		return
 	}
-	x := &q.Frame.X
+	x := &q.main.Frame.X
 	if errno := refusal(x[hart.A0]); errno != abi.OK {
 		if after := w.counts(q); after != before {
 			w.tb.Errorf("call %d of pid %d refused with %v: %+v before, %+v after", num, q.pid, errno, before, after)
 		}
 		return
+	}
+	if num == abi.SysThreadCreate && len(w.procs) < 12 {
+		t := q
+		t.main = &w.threadsOf(q.Process)[uint32(x[hart.A0])]
+		w.adopt(t)
 	}
 	if num == abi.SysSpawn && w.procOfSpawn(q, x[hart.A0]).alive() {
 		w.adopt(w.procOfSpawn(q, x[hart.A0]))
@@ -358,8 +363,7 @@ func (w *world) step() {
 }
 
 func (w *world) procOfSpawn(q proc, h uint64) proc {
-	p := &w.Kernel.procs[w.caps[w.lookup(q.Process, h)].obj]
-	return proc{w.sim, p, p.pid}
+	return w.sim.life(&w.Kernel.procs[w.caps[w.lookup(q.Process, h)].obj])
 }
 
 // harvest looks at what arrived, and forgets the dead.
@@ -372,7 +376,7 @@ func (w *world) harvest() {
 			continue
 		}
 		live = append(live, q)
-		if q.waits() || q.Frame.X[hart.A7] == q.life { // seen
+		if q.waits() || q.main.Frame.X[hart.A7] == q.life { // seen
 			continue
 		}
 		if e := q.event(); e.kind == abi.EventRequest && e.right&uint64(abi.ReplyBit) != 0 && e.right < 1<<63 {

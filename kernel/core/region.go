@@ -165,8 +165,8 @@ func touched(errno abi.Errno) int {
 	return touchWrong
 }
 
-func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysVMOMap(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	va, off, length, rights := x[hart.A1], x[hart.A2], x[hart.A3], abi.Rights(x[hart.A4])
 	if errno := checkMapRights(x[hart.A4]); errno != abi.OK {
 		return errno
@@ -183,7 +183,7 @@ func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
 		return abi.ESEALED
 	}
 	r := region{perm: permOf(rights), kind: regionShare, vmo: n.obj, off: off}
-	if errno := k.mapRegion(p, va, length, &r); errno != abi.OK {
+	if errno := k.mapRegion(t, va, length, &r); errno != abi.OK {
 		return errno
 	}
 	k.mapPresent(p, &r)
@@ -192,7 +192,8 @@ func (k *Kernel) sysVMOMap(p *Process) abi.Errno {
 
 // mapRegion adds r, at the page address va or where there is room, for a system
 // call whose result is the address.
-func (k *Kernel) mapRegion(p *Process, va, length uint64, r *region) abi.Errno {
+func (k *Kernel) mapRegion(t *Thread, va, length uint64, r *region) abi.Errno {
+	p := t.proc
 	if p.numRegions == regionsPerProcess {
 		return abi.ENOSPC
 	}
@@ -207,7 +208,7 @@ func (k *Kernel) mapRegion(p *Process, va, length uint64, r *region) abi.Errno {
 	}
 	r.start, r.end, r.user = va, va+length, true
 	k.enterRegion(p, r)
-	p.Frame.X[hart.A0] = va
+	t.Frame.X[hart.A0] = va
 	return abi.OK
 }
 
@@ -249,8 +250,8 @@ func (p *Process) overlapping(start, end uint64) *region {
 	return nil
 }
 
-func (k *Kernel) sysUnmap(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysUnmap(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	va, length := x[hart.A0], x[hart.A1]
 	if (va|length)%abi.PageSize != 0 {
 		return abi.EINVAL

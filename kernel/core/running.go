@@ -7,6 +7,6 @@ func (k *Kernel) RunningOn(i int) (name []byte, pid uint64, ok bool) {
 	if h.cur == 0 {
 		return nil, 0, false
 	}
-	p := &k.procs[h.cur]
+	p := k.threads[h.cur].proc
 	return p.name[:p.nameN], p.pid, true
 }

@@ -13,12 +13,12 @@ const MaxHarts = 8
 // under the lock of the hart loop; [Kernel.On] says which.
 type Hart struct {
 	index    uint32
-	cur      uint32   // running process, 0 when the hart is idle
-	running  *Process // the same; when the hart is idle, what it ran last
-	ready    procList
+	cur      uint32  // running thread, 0 when the hart is idle
+	running  *Thread // the same; when the hart is idle, what it ran last
+	ready    threadList
 	sliceEnd int64  // when the running thread must make way if another is ready
 	upcallAt int64  // when the running thread is told that it has run for a slice, if it asked
-	fpOwner  uint32 // process whose registers are in the floating-point unit
+	fpOwner  uint32 // thread whose registers are in the floating-point unit
 	pending  bool   // an interrupt is on its way
 
 	Interrupts Interrupts
@@ -41,8 +41,8 @@ func (k *Kernel) Self() int { return int(k.h.index) }
 // Online adds hart i, which runs nothing yet.
 func (k *Kernel) Online(i int) { k.numHarts = max(k.numHarts, i+1) }
 
-// Current returns the process that the hart must run now, nil if it is idle.
-func (h *Hart) Current() *Process {
+// Current returns the thread that the hart must run now, nil if it is idle.
+func (h *Hart) Current() *Thread {
 	if h.cur == 0 {
 		return nil
 	}
@@ -50,7 +50,7 @@ func (h *Hart) Current() *Process {
 }
 
 // Running is Current for a hart that is not idle.
-func (h *Hart) Running() *Process { return h.running }
+func (h *Hart) Running() *Thread { return h.running }
 
 // Alarm returns when the hart needs its timer interrupt, [Never] if it does not.
 func (h *Hart) Alarm() int64 {
@@ -61,7 +61,7 @@ func (h *Hart) Alarm() int64 {
 }
 
 // SliceAlarm returns when the hart, if it is not idle, needs its timer interrupt to
-// tell a process that it has run for a slice. It changes only in Trap, for a timer
+// tell a thread that it has run for a slice. It changes only in Trap, for a timer
 // interrupt, and in Tick.
 func (h *Hart) SliceAlarm() int64 { return h.upcallAt }
 
@@ -96,18 +96,18 @@ func (k *Kernel) poke(h *Hart) {
 }
 
 // makeReady puts a thread that can run into a ready queue.
-func (k *Kernel) makeReady(p *Process) {
+func (k *Kernel) makeReady(t *Thread) {
 	h := k.h
 	if k.numHarts > 1 {
-		h = k.place(p)
+		h = k.place(t)
 	}
 	first := h.ready.head == 0
 	if first && h.cur != 0 {
 		// The running thread had the hart to itself; its slice starts now.
 		h.sliceEnd = k.now() + sliceNS
 	}
-	p.thread, p.queue = threadReady, h.index
-	k.pushLast(&h.ready, p)
+	t.state, t.queue = threadReady, h.index
+	k.pushLast(&h.ready, t)
 	if first && h != k.h {
 		k.poke(h)
 	}
@@ -115,8 +115,8 @@ func (k *Kernel) makeReady(p *Process) {
 
 // place returns the hart for a thread that becomes ready: the one where it ran
 // last if that is idle, else another idle one, else where it ran last.
-func (k *Kernel) place(p *Process) *Hart {
-	i := p.hart
+func (k *Kernel) place(t *Thread) *Hart {
+	i := t.hart
 	if k.idle != 0 && k.idle>>i&1 == 0 {
 		i = uint32(bits.TrailingZeros64(k.idle))
 	}
@@ -124,68 +124,69 @@ func (k *Kernel) place(p *Process) *Hart {
 	return &k.harts[i]
 }
 
-// switchTo makes p the running thread. The previous one must be elsewhere
+// switchTo makes t the running thread. The previous one must be elsewhere
 // already: waiting, ready, or gone.
-func (k *Kernel) switchTo(p *Process) {
+func (k *Kernel) switchTo(t *Thread) {
 	h := k.h
 	if k.numHarts > 1 {
-		k.cross(p)
+		k.cross(t)
 	}
-	p.thread = threadRunning
-	h.cur, h.running = p.id, p
+	t.state = threadRunning
+	h.cur, h.running = t.id, t
 	k.switches++
 }
 
 // cross does what only matters with several harts when this one stops running a
-// thread and p, if not nil, is next.
-func (k *Kernel) cross(p *Process) {
+// thread and t, if not nil, is next.
+func (k *Kernel) cross(t *Thread) {
 	h := k.h
 	// Another hart may run the thread next, so its floating-point registers must
 	// be in memory. They stay in the unit too.
-	if o := h.fpOwner; o != 0 && k.procs[o].Frame.FPDirty() {
-		k.fp.Save(&k.procs[o].fpu)
-		k.procs[o].Frame.FPClean()
+	if o := h.fpOwner; o != 0 && k.threads[o].Frame.FPDirty() {
+		k.fp.Save(&k.threads[o].fpu)
+		k.threads[o].Frame.FPClean()
 	}
-	if p == nil {
+	if t == nil {
 		return
 	}
-	if p.hart != h.index {
-		if o := &k.harts[p.hart]; o.fpOwner == p.id {
+	if t.hart != h.index {
+		if o := &k.harts[t.hart]; o.fpOwner == t.id {
 			o.fpOwner = 0
 		}
-		p.Frame.FPOff()
-		p.hart = h.index
+		t.Frame.FPOff()
+		t.hart = h.index
 	}
-	p.harts |= 1 << h.index
+	t.proc.harts |= 1 << h.index
 }
 
-// fpTake gives the floating-point unit to p, the running thread. The unit is on
+// fpTake gives the floating-point unit to t, the running thread. The unit is on
 // for the thread that owns it and off for all others, by the status in their
 // frames, so that it costs nothing to switch between threads.
-func (k *Kernel) fpTake(p *Process) {
+func (k *Kernel) fpTake(t *Thread) {
 	h := k.h
 	if o := h.fpOwner; o != 0 {
-		q := &k.procs[o]
+		q := &k.threads[o]
 		if q.Frame.FPDirty() {
 			k.fp.Save(&q.fpu)
 		}
 		q.Frame.FPOff()
 	}
-	k.fp.Load(&p.fpu)
-	p.Frame.FPClean()
-	h.fpOwner = p.id
+	k.fp.Load(&t.fpu)
+	t.Frame.FPClean()
+	h.fpOwner = t.id
 }
 
 // yieldTo runs s, which was waiting and has been given its event, in what is left
-// of the slice of p, which goes on when s waits. A process that goes on working
+// of the slice of t, which goes on when s waits. A process that goes on working
 // while it calls would otherwise have its server wait for the end of its slice.
-func (k *Kernel) yieldTo(p, s *Process) {
+func (k *Kernel) yieldTo(t, s *Thread) {
 	h := k.h
 	if h.ready.head == 0 {
 		h.sliceEnd = k.now() + sliceNS
 	}
-	p.thread, p.queue, p.yielded, p.lent = threadReady, h.index, true, true
-	k.pushFirst(&h.ready, p)
+	t.state, t.queue, t.lent = threadReady, h.index, true
+	t.proc.yielded = t.id
+	k.pushFirst(&h.ready, t)
 	k.switchTo(s)
 }
 
@@ -205,20 +206,22 @@ func (k *Kernel) pick() {
 		}
 		return
 	}
-	p := &k.procs[head]
-	k.remove(&from.ready, p)
+	t := &k.threads[head]
+	k.remove(&from.ready, t)
 	if from != h {
 		k.stolen++
 	}
-	p.yielded = false
-	if p.lent {
+	if t.proc.yielded == t.id {
+		t.proc.yielded = 0
+	}
+	if t.lent {
 		// It goes on in its own slice. With a new one, it and its server could keep
 		// all others from the hart by handing it to each other.
-		p.lent = false
+		t.lent = false
 	} else if h.ready.head != 0 {
 		h.sliceEnd = k.now() + sliceNS
 	}
-	k.switchTo(p)
+	k.switchTo(t)
 }
 
 // hartInfo writes what system_info tells of the harts into registers s3 to s9.
@@ -254,9 +257,9 @@ func (k *Kernel) preempt() {
 	if h.ready.head == 0 {
 		return
 	}
-	p := h.running
-	p.thread, p.queue = threadReady, h.index
-	k.pushLast(&h.ready, p)
+	t := h.running
+	t.state, t.queue = threadReady, h.index
+	k.pushLast(&h.ready, t)
 	k.pick()
 }
 
@@ -271,11 +274,14 @@ func (k *Kernel) Tick() {
 			break
 		}
 		k.disarm(id)
-		if id > maxProcesses {
-			k.fire(id - maxProcesses)
-			continue
+		switch {
+		case id > dueTimers:
+			k.fire(id - dueTimers)
+		case id > dueCalls:
+			k.callsDue(&k.procs[id-dueCalls], now)
+		default:
+			k.threadDue(&k.threads[id], now)
 		}
-		k.processDue(&k.procs[id], now)
 	}
 	if h.cur == 0 {
 		h.upcallAt = now + sliceNS
@@ -305,14 +311,4 @@ func (k *Kernel) disarm(id uint32) {
 		k.harts[at-1].deadline.drop(id)
 		k.dueHart[id] = 0
 	}
-}
-
-// Doomed ends p, which this hart was running, if another hart wanted that, and
-// reports whether it did.
-func (k *Kernel) Doomed(p *Process) bool {
-	if !p.doomed {
-		return false
-	}
-	k.end(p, p.exit)
-	return true
 }

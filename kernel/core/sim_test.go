@@ -114,7 +114,7 @@ func newSim(tb testing.TB) *sim {
 		tb.Fatal(err)
 	}
 	s.Tick()
-	s.root = proc{s, s.Current(), s.Current().pid}
+	s.root = s.life(s.Current().proc)
 	return s
 }
 
@@ -122,10 +122,20 @@ func newSim(tb testing.TB) *sim {
 type proc struct {
 	s *sim
 	*Process
+	main *Thread // its first thread
 	life uint64
 }
 
-func (q proc) alive() bool { return q.state == procLive && q.pid == q.life }
+func (s *sim) life(p *Process) proc { return proc{s, p, &s.threadsOf(p)[0], p.pid} }
+
+func (q proc) alive() bool {
+	return q.state == procLive && q.pid == q.life && q.main.state != threadGone
+}
+
+// waits reports whether q is in a system call that has not returned.
+func (q proc) waits() bool {
+	return q.alive() && q.main.state != threadReady && q.main.state != threadRunning
+}
 
 // regs are the argument registers of a system call.
 type regs struct {
@@ -139,14 +149,14 @@ func (q proc) schedule() {
 	if !q.alive() {
 		q.s.tb.Fatalf("pid %d has ended", q.life)
 	}
-	for i := 0; q.s.h.cur != q.id; i++ {
-		if q.thread == threadWaiting || i > 2*maxProcesses {
-			q.s.tb.Fatalf("pid %d does not get to run: thread state %d", q.pid, q.thread)
+	for i := 0; q.s.h.cur != q.main.id; i++ {
+		if q.waits() || i > 2*maxProcesses {
+			q.s.tb.Fatalf("pid %d does not get to run: thread state %d", q.pid, q.main.state)
 		}
-		if p := q.s.Current(); p != nil {
+		if t := q.s.Current(); t != nil {
 			q.s.h.sliceEnd = q.s.clock
-			p.Frame.Cause, p.Frame.Full = hart.CauseTimer, 1
-			q.s.Trap(p)
+			t.Frame.Cause, t.Frame.Full = hart.CauseTimer, 1
+			q.s.Trap(t)
 			continue
 		}
 		q.s.Tick()
@@ -157,14 +167,14 @@ func (q proc) schedule() {
 // refusal is a documented one.
 func (q proc) trap(num uint64, r *regs) {
 	q.schedule()
-	x := &q.Frame.X
+	x := &q.main.Frame.X
 	copy(x[hart.A0:], r.A[:])
 	x[hart.A7], x[hart.S10] = num, r.S10
 	copy(x[hart.S2:], r.Data[:])
 	q.s.traps++
-	q.Frame.Cause, q.Frame.Full = hart.CauseEcallU, 0
-	q.s.Trap(q.Process)
-	if q.alive() && q.thread != threadWaiting {
+	q.main.Frame.Cause, q.main.Frame.Full = hart.CauseEcallU, 0
+	q.s.Trap(q.main)
+	if q.alive() && !q.waits() {
 		if errno := refusal(x[hart.A0]); errno != abi.OK {
 			q.s.refused(num, errno)
 		} else if num < abi.SysCount && abi.Calls[num].Returns == "0" && x[hart.A0] != 0 {
@@ -203,7 +213,7 @@ func (q proc) sys(num uint64, a ...uint64) uint64 {
 	var r regs
 	copy(r.A[:], a)
 	q.trap(num, &r)
-	return q.Frame.X[hart.A0]
+	return q.main.Frame.X[hart.A0]
 }
 
 // must is sys for a call that succeeds.
@@ -240,10 +250,10 @@ type event struct {
 // event returns the event of q, whose wait must have ended.
 func (q proc) event() event {
 	q.s.tb.Helper()
-	if !q.alive() || q.thread == threadWaiting {
-		q.s.tb.Fatalf("pid %d has no event: process state %d, thread state %d", q.life, q.state, q.thread)
+	if !q.alive() || q.waits() {
+		q.s.tb.Fatalf("pid %d has no event: process state %d, thread state %d", q.life, q.state, q.main.state)
 	}
-	x := &q.Frame.X
+	x := &q.main.Frame.X
 	return event{x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3], x[hart.A4], x[hart.A5], x[hart.A6], x[hart.A7], [8]uint64(x[hart.S2:])}
 }
 
@@ -266,8 +276,6 @@ func (q proc) request(cookie uint64) event {
 	}
 	return e
 }
-
-func (q proc) waits() bool { return q.alive() && q.thread == threadWaiting }
 
 func (q proc) mustWait() {
 	q.s.tb.Helper()
@@ -304,13 +312,13 @@ func (q proc) call(ep, cookie uint64) {
 // post is call without waiting. It returns the refusal.
 func (q proc) post(ep, cookie uint64) abi.Errno {
 	q.trap(abi.SysCall, &regs{A: [7]uint64{ep, 8 | abi.FlagNoWait, cookie}, Data: [8]uint64{cookie}})
-	return refusal(q.Frame.X[hart.A0])
+	return refusal(q.main.Frame.X[hart.A0])
 }
 
 // answer replies to a request without waiting.
 func (q proc) answer(right uint64, data uint64) abi.Errno {
 	q.trap(abi.SysReply, &regs{A: [7]uint64{right, 8 | abi.FlagNoWait}, Data: [8]uint64{data}})
-	return refusal(q.Frame.X[hart.A0])
+	return refusal(q.main.Frame.X[hart.A0])
 }
 
 // write stores into the memory of q, as q itself could.
@@ -335,7 +343,7 @@ func (q proc) read(va uint64, n int) []byte {
 // whether q got there; if not, q has ended or is in its fault handler.
 func (q proc) access(va uint64, need sv39.Perm) bool {
 	q.schedule()
-	pc := q.Frame.X[0]
+	pc := q.main.Frame.X[0]
 	for range 3 {
 		key := tlbKey{va / abi.PageSize, q.asid}
 		leaf := q.space.Lookup(va)
@@ -356,7 +364,7 @@ func (q proc) access(va uint64, need sv39.Perm) bool {
 			cause = hart.CauseFetchPage
 		}
 		q.fault(cause, va)
-		if !q.alive() || q.Frame.X[0] != pc {
+		if !q.alive() || q.main.Frame.X[0] != pc {
 			return false
 		}
 	}
@@ -368,8 +376,8 @@ func (q proc) access(va uint64, need sv39.Perm) bool {
 func (q proc) fault(cause, tval uint64) {
 	q.schedule()
 	q.s.traps++
-	q.Frame.Cause, q.Frame.Tval, q.Frame.Full = cause, tval, 1
-	q.s.Trap(q.Process)
+	q.main.Frame.Cause, q.main.Frame.Tval, q.main.Frame.Full = cause, tval, 1
+	q.s.Trap(q.main)
 }
 
 // advance moves the clock and lets the kernel see it, as a timer interrupt does.
@@ -379,9 +387,9 @@ func (s *sim) advance(ns int64) {
 }
 
 func (s *sim) interrupt() {
-	if p := s.Current(); p != nil {
-		p.Frame.Cause, p.Frame.Full = hart.CauseTimer, 1
-		s.Trap(p)
+	if t := s.Current(); t != nil {
+		t.Frame.Cause, t.Frame.Full = hart.CauseTimer, 1
+		s.Trap(t)
 		return
 	}
 	s.Tick()
@@ -420,8 +428,7 @@ func (s *sim) spawn(caps ...abi.SpawnCap) (proc, uint64) {
 
 // procOf returns the process that the root's handle h names.
 func (s *sim) procOf(h uint64) proc {
-	p := &s.procs[s.caps[s.lookup(s.root.Process, h)].obj]
-	return proc{s, p, p.pid}
+	return s.life(&s.procs[s.caps[s.lookup(s.root.Process, h)].obj])
 }
 
 // give copies a capability of from into to and returns the handle: what services
@@ -454,24 +461,24 @@ func (u *fpUnit) Load(s *hart.FPState) { u.regs = *s }
 // statusFS is the field FS of sstatus: off, initial, clean or dirty.
 const statusFS = 3 << 13
 
-func (p *Process) fpOn() bool { return p.Frame.Status&statusFS != 0 }
+func (t *Thread) fpOn() bool { return t.Frame.Status&statusFS != 0 }
 
 // float makes q exchange the value of a floating-point register.
 func (q proc) float(v uint64) (old uint64) {
 	q.s.tb.Helper()
 	q.schedule()
-	if !q.fpOn() {
+	if !q.main.fpOn() {
 		q.fault(hart.CauseIllegal, 0)
 	}
-	if !q.alive() || !q.fpOn() {
+	if !q.alive() || !q.main.fpOn() {
 		q.s.tb.Fatal("floating-point unit is off after the trap")
 	}
 	old = q.s.unit.regs.F[3]
 	q.s.unit.regs.F[3] = v
-	q.Frame.Status |= statusFS
+	q.main.Frame.Status |= statusFS
 	return old
 }
 
 // Current and Alarm are those of the one hart of a simulation.
-func (s *sim) Current() *Process { return s.h.Current() }
-func (s *sim) Alarm() int64      { return s.h.Alarm() }
+func (s *sim) Current() *Thread { return s.h.Current() }
+func (s *sim) Alarm() int64     { return s.h.Alarm() }

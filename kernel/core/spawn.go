@@ -38,8 +38,8 @@ func ServiceID(name []byte) uint64 {
 }
 
 // sysSpawn creates a process. Whatever fails, nothing remains of it.
-func (k *Kernel) sysSpawn(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysSpawn(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	if _, errno := k.need(p, x[hart.A0], abi.KindSpawn, abi.RightManage); errno != abi.OK {
 		return errno
 	}
@@ -153,7 +153,11 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 	var errno abi.Errno
 	if p.space, errno = sv39.NewSpace(k.pool, &p.acct, k.kernelRoot); errno == abi.OK {
 		p.space.Resolve = k.resolve[p.id]
-		p.setSATP()
+		threads := k.threadsOf(p)
+		for i := range threads {
+			threads[i].gen = 0
+		}
+		k.newThread(&threads[0])
 		errno = k.populate(p, pr)
 	}
 	if errno != abi.OK {
@@ -165,27 +169,26 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 
 // reset clears what the last process in this table entry left.
 func (p *Process) reset() {
-	p.Frame = hart.NewFrame()
-	p.fpu = hart.FPState{}
-	p.state, p.thread, p.yielded, p.lent = procLive, threadHanded, false, false
-	p.next, p.prev = 0, 0
-	p.harts, p.doomed = 0, false
+	p.state, p.doomed = procLive, false
+	p.waiter, p.yielded = 0, 0
+	p.next, p.harts, p.futexOrder = 0, 0, 0
 	p.initHandles()
 	p.events = callList{}
 	p.notifReady, p.epReady, p.preferEPs = 0, 0, false
-	p.waitDue, p.callDue = 0, 0
+	p.callDue = 0
 	p.firstNote, p.numNotes, p.numTaken = 0, 0, 0
 	p.endpoints, p.notifs = 0, 0
 	p.numEPs, p.numNotifs, p.numTimers, p.numVMOs = 0, 0, 0, 0
-	p.handler, p.inFault = 0, false
-	p.slices, p.inSlice = false, false
-	p.saved = [32]uint64{}
+	p.handler, p.slices = 0, false
 	p.exit, p.faultCause, p.faultPC, p.faultAddr = 0, 0, 0, 0
 	p.watcher, p.watchBits = notifRef{}, 0
 }
 
 // abandon undoes create.
 func (k *Kernel) abandon(p *Process) {
+	if t := &k.threadsOf(p)[0]; t.state != threadGone {
+		k.stop(t)
+	}
 	k.teardown(p)
 	k.freeProcess(p)
 }
@@ -216,7 +219,7 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 	start := abi.Start{
 		Magic: abi.StartMagic, Version: abi.Version, PID: p.pid, ServiceID: p.sid,
 		HeapStart: abi.HeapBase, HeapEnd: heapEnd, TickNS: k.tickNS,
-		Argc: pr.argc, Envc: pr.envc, DataLen: uint64(len(pr.data)), Seed: k.drbg.next(p.pid), BornNS: k.now(),
+		Argc: pr.argc, Envc: pr.envc, DataLen: uint64(len(pr.data)), Seed: k.drbg.next(p.pid), BornNS: k.now(), Harts: uint64(k.numHarts),
 	}
 	if pr.files != 0 {
 		size := pageUp(pr.filesLen)
@@ -230,9 +233,8 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 	start.ArgsPtr = strings
 	start.EnvPtr = start.ArgsPtr + uint64(len(pr.args))
 	start.DataPtr = start.EnvPtr + uint64(len(pr.env))
-	p.Frame.X[0] = k.prog.Entry
-	p.Frame.X[hart.SP] = abi.StackTop
-	p.Frame.X[hart.A0] = abi.StartPage
+	f := &k.threadsOf(p)[0].Frame
+	f.X[0], f.X[hart.SP], f.X[hart.A0] = k.prog.Entry, abi.StackTop, abi.StartPage
 	w := startWriter{k: k, p: p, at: abi.StartPage}
 	w.write(startBytes(&start))
 	w.write(pr.args)
@@ -283,11 +285,11 @@ func (w *startWriter) write(b []byte) {
 func (k *Kernel) start(p *Process, console, numCaps uint64) {
 	page := p.space.Lookup(abi.StartPage).Addr()
 	setStartCaps(mem.Bytes(page, abi.PageSize), console, numCaps)
-	k.makeReady(p)
+	k.makeReady(&k.threadsOf(p)[0])
 }
 
-func (k *Kernel) sysProcessKill(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysProcessKill(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	n, errno := k.need(p, x[hart.A0], abi.KindProcess, abi.RightManage)
 	if errno != abi.OK {
 		return errno
@@ -300,14 +302,14 @@ func (k *Kernel) sysProcessKill(p *Process) abi.Errno {
 	k.end(q, abi.ExitKilled)
 	if q.doomed {
 		// Whoever kills may count on what the process had, its name for one.
-		p.thread, p.victim = threadKilling, q.id
-		k.pick()
+		t.object, t.waitDue = uint64(q.id), 0
+		k.block(t, threadKilling, nil)
 	}
 	return abi.OK
 }
 
-func (k *Kernel) sysProcessInfo(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysProcessInfo(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	q := p
 	if x[hart.A0] != 0 {
 		n, errno := k.need(p, x[hart.A0], abi.KindProcess, abi.RightRead)
@@ -326,13 +328,13 @@ func (k *Kernel) sysProcessInfo(p *Process) abi.Errno {
 	return abi.OK
 }
 
-func (k *Kernel) sysProcessWatch(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysProcessWatch(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	n, errno := k.need(p, x[hart.A0], abi.KindProcess, abi.RightRead)
 	if errno != abi.OK {
 		return errno
 	}
-	t, errno := k.signalable(p, x[hart.A1])
+	to, errno := k.signalable(p, x[hart.A1])
 	if errno != abi.OK {
 		return errno
 	}
@@ -345,9 +347,9 @@ func (k *Kernel) sysProcessWatch(p *Process) abi.Errno {
 	}
 	x[hart.A0] = 0
 	if q.state != procLive {
-		k.signal(t, bits)
+		k.signal(to, bits)
 		return abi.OK
 	}
-	q.watcher, q.watchBits = t, bits
+	q.watcher, q.watchBits = to, bits
 	return abi.OK
 }

@@ -43,7 +43,7 @@ func TestSpawn(t *testing.T) {
 		t.Fatal(e)
 	}
 	q := s.procOf(h)
-	if pid := root.Frame.X[hart.A1]; pid != q.pid || pid != 2 {
+	if pid := root.main.Frame.X[hart.A1]; pid != q.pid || pid != 2 {
 		t.Errorf("pid %d", pid)
 	}
 	if got := reserved - s.pool.Unreserved(); got != childBudget {
@@ -83,11 +83,11 @@ func TestSpawn(t *testing.T) {
 	if string(s.console) != "hello" {
 		t.Errorf("console %q", s.console)
 	}
-	if got := root.must(abi.SysProcessInfo, h); got != 1 || root.Frame.X[hart.A2] != q.pid || root.Frame.X[hart.A3] != uint64(q.acct.Used()) || root.Frame.X[hart.A4] != childBudget {
-		t.Errorf("info %x", root.Frame.X[hart.A0:hart.A7+1])
+	if got := root.must(abi.SysProcessInfo, h); got != 1 || root.main.Frame.X[hart.A2] != q.pid || root.main.Frame.X[hart.A3] != uint64(q.acct.Used()) || root.main.Frame.X[hart.A4] != childBudget {
+		t.Errorf("info %x", root.main.Frame.X[hart.A0:hart.A7+1])
 	}
-	if got := q.must(abi.SysProcessInfo); got != 1 || q.Frame.X[hart.A2] != q.pid {
-		t.Errorf("info about itself %x", q.Frame.X[hart.A0:hart.A7+1])
+	if got := q.must(abi.SysProcessInfo); got != 1 || q.main.Frame.X[hart.A2] != q.pid {
+		t.Errorf("info about itself %x", q.main.Frame.X[hart.A0:hart.A7+1])
 	}
 	// What was handed over can be revoked.
 	if got := root.must(abi.SysCapRevoke, ep); got != 1 {

@@ -363,6 +363,40 @@ var refusals = []refusalCase{
 		b.fill()
 		return a
 	}},
+	{"second waiter", abi.SysWait, abi.EBUSY, func(b *testbed) []uint64 {
+		other, _ := b.thread()
+		other.wait(0, 0)
+		return nil
+	}},
+
+	{"kernel pc", abi.SysThreadCreate, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{badPtr, threadSP} }},
+	{"kernel stack", abi.SysThreadCreate, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{threadPC, badPtr} }},
+	{"no stack", abi.SysThreadCreate, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{threadPC} }},
+	{"too many threads", abi.SysThreadCreate, abi.ENOSPC, func(b *testbed) []uint64 {
+		for range threadsPerProcess - 1 {
+			b.thread()
+		}
+		return []uint64{threadPC, threadSP}
+	}},
+	{"unaligned word", abi.SysThreadExit, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{wordVA + 2} }},
+	{"kernel word", abi.SysThreadExit, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{badPtr} }},
+	{"read-only word", abi.SysThreadExit, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{abi.StartPage} }},
+	{"itself", abi.SysThreadJoin, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{0} }},
+	{"no such place", abi.SysThreadJoin, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{threadsPerProcess} }},
+	{"never started", abi.SysThreadJoin, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{3} }},
+	{"not started yet", abi.SysThreadJoin, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{1 << 32} }},
+	{"deadline passed", abi.SysThreadJoin, abi.ETIMEDOUT, func(b *testbed) []uint64 {
+		_, n := b.thread()
+		return []uint64{n, 1}
+	}},
+	{"unaligned word", abi.SysFutexWait, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{wordVA + 1} }},
+	{"value too wide", abi.SysFutexWait, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{wordVA, 1 << 32} }},
+	{"kernel word", abi.SysFutexWait, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{badPtr} }},
+	{"no memory there", abi.SysFutexWait, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{hole} }},
+	{"another value", abi.SysFutexWait, abi.EAGAIN, func(b *testbed) []uint64 { b.write(wordVA, []byte{1, 0, 0, 0}); return []uint64{wordVA} }},
+	{"deadline passed", abi.SysFutexWait, abi.ETIMEDOUT, func(b *testbed) []uint64 { b.write(wordVA, make([]byte, 4)); return []uint64{wordVA, 0, 1} }},
+	{"unaligned word", abi.SysFutexWake, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{wordVA + 3, 1} }},
+
 	{"unknown", abi.SysCount, abi.ENOSYS, func(b *testbed) []uint64 { return nil }},
 	{"unknown", ^uint64(0), abi.ENOSYS, func(b *testbed) []uint64 { return nil }},
 }

@@ -8,139 +8,143 @@ import (
 	"nexus.internal/kernel/sv39"
 )
 
-// Direct handles the trap that ended the last run of p, the current process, if it
+// Direct handles the trap that ended the last run of t, the current process, if it
 // is one of the few system calls for which every instruction counts, and reports
 // whether it was. If not, nothing has changed and [Kernel.General] handles it.
-func (k *Kernel) Direct(p *Process) bool {
-	if p.Frame.Cause != hart.CauseEcallU {
+func (k *Kernel) Direct(t *Thread) bool {
+	if t.Frame.Cause != hart.CauseEcallU {
 		return false
 	}
-	switch p.Frame.X[hart.A7] {
+	switch t.Frame.X[hart.A7] {
 	case abi.SysCall:
-		return k.callDirect(p)
+		return k.callDirect(t)
 	case abi.SysReply:
-		return k.replyDirect(p)
+		return k.replyDirect(t)
 	case abi.SysNop:
-		p.Frame.X[hart.A0] = 0
+		t.Frame.X[hart.A0] = 0
 		return true
 	}
 	return false
 }
 
-// Trap handles the trap that ended the last run of p, the current process.
-func (k *Kernel) Trap(p *Process) {
-	if !k.Direct(p) {
-		k.General(p)
+// Trap handles the trap that ended the last run of t, the current process.
+func (k *Kernel) Trap(t *Thread) {
+	if !k.Direct(t) {
+		k.General(t)
 	}
 }
 
 // General handles a trap that [Kernel.Direct] did not.
-func (k *Kernel) General(p *Process) {
-	switch p.Frame.Cause {
+func (k *Kernel) General(t *Thread) {
+	switch t.Frame.Cause {
 	case hart.CauseEcallU:
-		k.Syscall(p)
+		k.Syscall(t)
 	case hart.CauseLoadPage:
-		k.pageFault(p, sv39.Perm(sv39.R))
+		k.pageFault(t, sv39.Perm(sv39.R))
 	case hart.CauseStorePage:
-		k.pageFault(p, sv39.Perm(sv39.W))
+		k.pageFault(t, sv39.Perm(sv39.W))
 	case hart.CauseFetchPage:
-		k.pageFault(p, sv39.Perm(sv39.X))
+		k.pageFault(t, sv39.Perm(sv39.X))
 	case hart.CauseIllegal:
-		if k.h.fpOwner != p.id {
+		if k.h.fpOwner != t.id {
 			// Perhaps a floating-point instruction with the unit off. If it is
 			// illegal for another reason it traps again.
-			k.fpTake(p)
+			k.fpTake(t)
 			return
 		}
-		k.exception(p)
+		k.exception(t)
 	case hart.CauseTimer:
-		k.sliceUpcall(p)
+		k.sliceUpcall(t)
 		k.Tick()
 	case hart.CauseSoftware:
 		k.Tick()
 	case hart.CauseExternal:
 		k.External()
 	default:
-		k.exception(p)
+		k.exception(t)
 	}
 }
 
 // Syscall is General for a system call.
-func (k *Kernel) Syscall(p *Process) {
-	if errno := k.syscall(p); errno != abi.OK {
-		p.Frame.X[hart.A0] = uint64(-errno)
+func (k *Kernel) Syscall(t *Thread) {
+	if errno := k.syscall(t); errno != abi.OK {
+		t.Frame.X[hart.A0] = uint64(-errno)
 	}
 }
 
-// pageFault gives p the page it touched, or treats the access as an exception.
-func (k *Kernel) pageFault(p *Process, need sv39.Perm) {
-	switch k.touch(p, p.Frame.Tval, need) {
+// pageFault gives t the page it touched, or treats the access as an exception.
+func (k *Kernel) pageFault(t *Thread, need sv39.Perm) {
+	p := t.proc
+	switch k.touch(p, t.Frame.Tval, need) {
 	case touchOK:
-		k.fencePage(p.Frame.Tval, p.asid, 0) // no other hart runs p
+		// Another hart that runs p faults by itself.
+		k.fencePage(t.Frame.Tval, p.asid, 0)
 	case touchNoMem:
-		k.record(p)
+		k.record(t)
 		k.end(p, abi.ExitNoMem)
 	default:
-		k.exception(p)
+		k.exception(t)
 	}
 }
 
-// exception delivers the exception in p's frame to its handler, or ends p.
-func (k *Kernel) exception(p *Process) {
-	f := &p.Frame
-	if p.handler == 0 || p.inFault {
-		k.record(p)
+// exception delivers the exception in t's frame to the handler of its process, or ends
+// that.
+func (k *Kernel) exception(t *Thread) {
+	p, f := t.proc, &t.Frame
+	if p.handler == 0 || t.inFault {
+		k.record(t)
 		k.end(p, abi.ExitFault)
 		return
 	}
-	p.inFault = true
+	t.inFault = true
 	f.X[hart.A0], f.X[hart.A1], f.X[hart.A2] = f.Cause, f.Tval, f.X[0]
 	f.X[0] = p.handler
 }
 
-// sliceUpcall enters the handler of p, which a timer interrupt found running, if it
-// wants to know of the end of a time slice and one has passed since the last time
-// that any process was told. A process that runs most of the time is told most often.
-func (k *Kernel) sliceUpcall(p *Process) {
+// sliceUpcall enters the handler of the process of t, which a timer interrupt found
+// running, if it wants to know of the end of a time slice and one has passed since the
+// last time that any thread was told. A thread that runs most of the time is told most
+// often.
+func (k *Kernel) sliceUpcall(t *Thread) {
 	now := k.now()
 	if now < k.h.upcallAt {
 		return
 	}
 	k.h.upcallAt = now + sliceNS
-	if !p.slices || p.inFault {
+	p, f := t.proc, &t.Frame
+	if !p.slices || t.inFault {
 		return
 	}
-	f := &p.Frame
-	p.inFault, p.inSlice = true, true
-	p.saved = f.X
+	t.inFault, t.inSlice = true, true
+	t.saved = f.X
 	f.X[hart.A0], f.X[hart.A1], f.X[hart.A2] = f.Cause, f.X[hart.SP], f.X[0]
 	f.X[0] = p.handler
 }
 
 // sysFaultDone ends the handling of a fault, or of the end of a time slice, and then
-// gives p its registers back.
-func (k *Kernel) sysFaultDone(p *Process) abi.Errno {
-	x := &p.Frame.X
+// gives t its registers back.
+func (k *Kernel) sysFaultDone(t *Thread) abi.Errno {
+	x := &t.Frame.X
 	if x[hart.A0] == 0 {
-		p.inFault, p.inSlice = false, false
+		t.inFault, t.inSlice = false, false
 		return abi.OK
 	}
-	if x[hart.A0] != 1 || !p.inSlice {
+	if x[hart.A0] != 1 || !t.inSlice {
 		return abi.EINVAL
 	}
 	pc, sp, ra := x[hart.A1], x[hart.A2], x[hart.A3]
-	*x = p.saved
-	p.Frame.Full = 1
+	*x = t.saved
+	t.Frame.Full = 1
 	if pc != 0 {
 		x[0], x[hart.SP], x[hart.RA] = pc, sp, ra
 	}
-	p.inFault, p.inSlice = false, false
+	t.inFault, t.inSlice = false, false
 	return abi.OK
 }
 
-// record notes which exception ends p and says so on the console.
-func (k *Kernel) record(p *Process) {
-	f := &p.Frame
+// record notes which exception of t ends its process and says so on the console.
+func (k *Kernel) record(t *Thread) {
+	p, f := t.proc, &t.Frame
 	p.faultCause, p.faultPC, p.faultAddr = f.Cause, f.X[0], f.Tval
 	b := append(k.scratch[:0], "kernel: fault: "...)
 	b = append(b, p.name[:p.nameN]...)
@@ -156,64 +160,64 @@ func (k *Kernel) record(p *Process) {
 	k.console(b)
 }
 
-// syscall runs the system call in p's frame. The result is in its registers, in
-// p or later, unless an error is returned.
-func (k *Kernel) syscall(p *Process) abi.Errno {
-	x := &p.Frame.X
+// syscall runs the system call in t's frame. The result is in its registers, in
+// t or later, unless an error is returned.
+func (k *Kernel) syscall(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	switch x[hart.A7] {
 	case abi.SysCall:
-		return k.sysCall(p)
+		return k.sysCall(t)
 	case abi.SysReply:
-		return k.sysReply(p)
+		return k.sysReply(t)
 	case abi.SysWait:
-		return k.sysWait(p)
+		return k.sysWait(t)
 	case abi.SysExit:
 		k.end(p, int64(x[hart.A0]))
 	case abi.SysYield:
 		x[hart.A0] = 0
 		k.preempt()
 	case abi.SysSend:
-		return k.sysSend(p)
+		return k.sysSend(t)
 	case abi.SysCancel:
-		return k.sysCancel(p)
+		return k.sysCancel(t)
 	case abi.SysNotify:
-		return k.sysNotify(p)
+		return k.sysNotify(t)
 	case abi.SysEndpointCreate:
-		return k.sysEndpointCreate(p)
+		return k.sysEndpointCreate(t)
 	case abi.SysNotificationCreate:
-		return k.sysNotificationCreate(p)
+		return k.sysNotificationCreate(t)
 	case abi.SysTimerCreate:
-		return k.sysTimerCreate(p)
+		return k.sysTimerCreate(t)
 	case abi.SysTimerSet:
-		return k.sysTimerSet(p)
+		return k.sysTimerSet(t)
 	case abi.SysCapCopy:
-		return k.sysCapCopy(p)
+		return k.sysCapCopy(t)
 	case abi.SysCapClose:
-		return k.sysCapClose(p)
+		return k.sysCapClose(t)
 	case abi.SysCapRevoke:
-		return k.sysCapRevoke(p)
+		return k.sysCapRevoke(t)
 	case abi.SysCapInfo:
-		return k.sysCapInfo(p)
+		return k.sysCapInfo(t)
 	case abi.SysVMOCreate:
-		return k.sysVMOCreate(p)
+		return k.sysVMOCreate(t)
 	case abi.SysVMOMap:
-		return k.sysVMOMap(p)
+		return k.sysVMOMap(t)
 	case abi.SysUnmap:
-		return k.sysUnmap(p)
+		return k.sysUnmap(t)
 	case abi.SysVMORead:
-		return k.sysVMORead(p)
+		return k.sysVMORead(t)
 	case abi.SysVMOWrite:
-		return k.sysVMOWrite(p)
+		return k.sysVMOWrite(t)
 	case abi.SysSpawn:
-		return k.sysSpawn(p)
+		return k.sysSpawn(t)
 	case abi.SysProcessKill:
-		return k.sysProcessKill(p)
+		return k.sysProcessKill(t)
 	case abi.SysProcessInfo:
-		return k.sysProcessInfo(p)
+		return k.sysProcessInfo(t)
 	case abi.SysProcessWatch:
-		return k.sysProcessWatch(p)
+		return k.sysProcessWatch(t)
 	case abi.SysConsoleWrite:
-		return k.sysConsoleWrite(p)
+		return k.sysConsoleWrite(t)
 	case abi.SysFaultHandler:
 		if h := x[hart.A0]; h != 0 && !sv39.UserRange(h, 4) {
 			return abi.EINVAL
@@ -224,43 +228,55 @@ func (k *Kernel) syscall(p *Process) abi.Errno {
 		p.handler, p.slices = x[hart.A0], x[hart.A0] != 0 && x[hart.A1] == abi.FaultSlices
 		x[hart.A0] = 0
 	case abi.SysFaultDone:
-		return k.sysFaultDone(p)
+		return k.sysFaultDone(t)
 	case abi.SysSystemInfo:
-		return k.sysSystemInfo(p)
+		return k.sysSystemInfo(t)
 	case abi.SysVMOProtect:
-		return k.sysVMOProtect(p)
+		return k.sysVMOProtect(t)
 	case abi.SysVMOSeal:
-		return k.sysVMOSeal(p)
+		return k.sysVMOSeal(t)
 	case abi.SysVMOResize:
-		return k.sysVMOResize(p)
+		return k.sysVMOResize(t)
 	case abi.SysDeviceInfo:
-		return k.sysDeviceInfo(p)
+		return k.sysDeviceInfo(t)
 	case abi.SysMMIOCreate:
-		return k.sysMMIOCreate(p)
+		return k.sysMMIOCreate(t)
 	case abi.SysMMIOMap:
-		return k.sysMMIOMap(p)
+		return k.sysMMIOMap(t)
 	case abi.SysMMIORelease:
-		return k.sysMMIORelease(p)
+		return k.sysMMIORelease(t)
 	case abi.SysIRQCreate:
-		return k.sysIRQCreate(p)
+		return k.sysIRQCreate(t)
 	case abi.SysIRQBind:
-		return k.sysIRQBind(p)
+		return k.sysIRQBind(t)
 	case abi.SysIRQAck:
-		return k.sysIRQAck(p)
+		return k.sysIRQAck(t)
 	case abi.SysDMACreate:
-		return k.sysDMACreate(p)
+		return k.sysDMACreate(t)
 	case abi.SysDMAAddress:
-		return k.sysDMAAddress(p)
+		return k.sysDMAAddress(t)
 	case abi.SysVMOExec:
-		return k.sysVMOExec(p)
+		return k.sysVMOExec(t)
+	case abi.SysThreadCreate:
+		return k.sysThreadCreate(t)
+	case abi.SysThreadExit:
+		return k.sysThreadExit(t)
+	case abi.SysThreadJoin:
+		return k.sysThreadJoin(t)
+	case abi.SysThreadSelf:
+		return k.sysThreadSelf(t)
+	case abi.SysFutexWait:
+		return k.sysFutexWait(t)
+	case abi.SysFutexWake:
+		return k.sysFutexWake(t)
 	default:
 		return abi.ENOSYS
 	}
 	return abi.OK
 }
 
-func (k *Kernel) sysConsoleWrite(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysConsoleWrite(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	if _, errno := k.need(p, x[hart.A0], abi.KindConsole, abi.RightWrite); errno != abi.OK {
 		return errno
 	}
@@ -276,8 +292,8 @@ func (k *Kernel) sysConsoleWrite(p *Process) abi.Errno {
 	return abi.OK
 }
 
-func (k *Kernel) sysSystemInfo(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysSystemInfo(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	if _, errno := k.need(p, x[hart.A0], abi.KindSpawn, abi.RightManage); errno != abi.OK {
 		return errno
 	}

@@ -90,8 +90,8 @@ func vmoFrames(size uint64) int {
 	return pages + (pages+pagesPerTable-1)/pagesPerTable + 1
 }
 
-func (k *Kernel) sysVMOCreate(p *Process) abi.Errno {
-	x := &p.Frame.X
+func (k *Kernel) sysVMOCreate(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
 	bytes := x[hart.A0]
 	if bytes == 0 || bytes > maxVMOBytes {
 		return abi.EINVAL
@@ -191,8 +191,8 @@ func (k *Kernel) present(v *vmo, n uint64) mem.PA {
 }
 
 // vmoAccess checks the arguments of VMO_READ and VMO_WRITE.
-func (k *Kernel) vmoAccess(p *Process, right abi.Rights) (*vmo, abi.Errno) {
-	x := &p.Frame.X
+func (k *Kernel) vmoAccess(t *Thread, right abi.Rights) (*vmo, abi.Errno) {
+	p, x := t.proc, &t.Frame.X
 	n, errno := k.need(p, x[hart.A0], abi.KindVMO, right)
 	if errno != abi.OK {
 		return nil, errno
@@ -205,9 +205,9 @@ func (k *Kernel) vmoAccess(p *Process, right abi.Rights) (*vmo, abi.Errno) {
 	return v, abi.OK
 }
 
-func (k *Kernel) sysVMORead(p *Process) abi.Errno {
-	x := &p.Frame.X
-	v, errno := k.vmoAccess(p, abi.RightRead)
+func (k *Kernel) sysVMORead(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
+	v, errno := k.vmoAccess(t, abi.RightRead)
 	if errno != abi.OK {
 		return errno
 	}
@@ -220,9 +220,9 @@ func (k *Kernel) sysVMORead(p *Process) abi.Errno {
 	return abi.OK
 }
 
-func (k *Kernel) sysVMOWrite(p *Process) abi.Errno {
-	x := &p.Frame.X
-	v, errno := k.vmoAccess(p, abi.RightWrite)
+func (k *Kernel) sysVMOWrite(t *Thread) abi.Errno {
+	p, x := t.proc, &t.Frame.X
+	v, errno := k.vmoAccess(t, abi.RightWrite)
 	if errno != abi.OK {
 		return errno
 	}

@@ -16,8 +16,8 @@ func TestVMOReadWrite(t *testing.T) {
 	s := newSim(t)
 	v, _ := s.spawn()
 	h := v.must(abi.SysVMOCreate, 3*abi.PageSize-5)
-	if v.must(abi.SysCapInfo, h) != uint64(abi.KindVMO) || v.Frame.X[hart.A3] != 3*abi.PageSize {
-		t.Errorf("size %d", v.Frame.X[hart.A3])
+	if v.must(abi.SysCapInfo, h) != uint64(abi.KindVMO) || v.main.Frame.X[hart.A3] != 3*abi.PageSize {
+		t.Errorf("size %d", v.main.Frame.X[hart.A3])
 	}
 	data := elftest.Pattern(3, 5000)
 	v.write(msgVA, data)
@@ -219,7 +219,7 @@ func TestBadAccess(t *testing.T) {
 			t.Errorf("%s: access", tt.name)
 		}
 		s.root.must(abi.SysProcessInfo, h)
-		if x := s.root.Frame.X; int64(x[hart.A1]) != abi.ExitFault || x[hart.A7] != tt.va || x[hart.A5] < hart.CauseFetchPage {
+		if x := s.root.main.Frame.X; int64(x[hart.A1]) != abi.ExitFault || x[hart.A7] != tt.va || x[hart.A5] < hart.CauseFetchPage {
 			t.Errorf("%s: status %d, cause %d, address %#x", tt.name, int64(x[hart.A1]), x[hart.A5], x[hart.A7])
 		}
 		s.root.must(abi.SysCapClose, h)
@@ -235,10 +235,10 @@ func TestFaultHandler(t *testing.T) {
 	v.fails(abi.EINVAL, abi.SysFaultHandler, abi.UserEnd)
 	v.must(abi.SysFaultHandler, handler)
 	v.schedule()
-	x := &v.Frame.X
+	x := &v.main.Frame.X
 	x[0], x[hart.SP], x[hart.A3] = 0x100011234, 0x1234, 77
 	v.fault(hart.CauseLoadPage, 0x18)
-	if !v.alive() || x[0] != handler || x[hart.A0] != hart.CauseLoadPage || x[hart.A1] != 0x18 || x[hart.A2] != 0x100011234 || x[hart.SP] != 0x1234 || x[hart.A3] != 77 || v.Frame.Full == 0 {
+	if !v.alive() || x[0] != handler || x[hart.A0] != hart.CauseLoadPage || x[hart.A1] != 0x18 || x[hart.A2] != 0x100011234 || x[hart.SP] != 0x1234 || x[hart.A3] != 77 || v.main.Frame.Full == 0 {
 		t.Fatalf("registers %x", x)
 	}
 	if !v.access(abi.HeapBase+0x70000, sv39.W) {
@@ -254,7 +254,7 @@ func TestFaultHandler(t *testing.T) {
 		t.Error("exception in the handler survived")
 	}
 	s.root.must(abi.SysProcessInfo, h)
-	if x := s.root.Frame.X; int64(x[hart.A1]) != abi.ExitFault || x[hart.A5] != hart.CauseBreakpoint || x[hart.A6] != handler {
+	if x := s.root.main.Frame.X; int64(x[hart.A1]) != abi.ExitFault || x[hart.A5] != hart.CauseBreakpoint || x[hart.A6] != handler {
 		t.Errorf("status %d, cause %d, pc %#x", int64(x[hart.A1]), x[hart.A5], x[hart.A6])
 	}
 	// Removed again.
@@ -294,7 +294,7 @@ func TestRejectOverBudget(t *testing.T) {
 		t.Error("page over the budget")
 	}
 	s.root.must(abi.SysProcessInfo, h)
-	if status := int64(s.root.Frame.X[hart.A1]); status != abi.ExitNoMem {
+	if status := int64(s.root.main.Frame.X[hart.A1]); status != abi.ExitNoMem {
 		t.Errorf("status %d", status)
 	}
 	s.check()

@@ -24,6 +24,7 @@ const (
 	A7  = 17
 	S2  = 18 // first of the eight payload registers s2 to s9
 	S10 = 26
+	S11 = 27 // where Go keeps its g
 )
 
 // Frame holds the user state of a thread while it is not running. The trap path

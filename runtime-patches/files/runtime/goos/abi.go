@@ -67,6 +67,7 @@ type Start struct {
 	NumCaps   uint64
 	Seed      [32]byte
 	BornNS    int64 // when the process was created
+	Harts     uint64
 }
 
 // Page is the start page of this process. The entry, in package runtime, sets it

@@ -1,0 +1,126 @@
+package core
+
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/kernel/hart"
+)
+
+// States of a thread.
+const (
+	threadGone    = iota // not started, or ended
+	threadReady          // in a ready queue
+	threadRunning        // current on a hart
+	threadWaiting        // waits for the next event of its process: the process's waiter
+	threadHanded         // was waiting, has been given what it waited for, will run or be ready
+	threadKilling        // waits until the process that it killed on another hart has ended
+	threadFutex          // waits on a word of its process's memory
+	threadJoining        // waits for the end of another thread of its process
+)
+
+// Thread is one flow of execution of a process. The table has threadsPerProcess
+// entries for each process, so a thread's index tells its process for ever; the first
+// of them is the one that a process starts with.
+type Thread struct {
+	Frame hart.Frame // first, so that the trap path's pointer is also the thread's
+
+	proc  *Process // set once: the table never changes hands
+	id    uint32   // index in the table
+	gen   uint32   // threads that have ended in this entry
+	state uint8
+	// lent is set while a server runs in the slice of the thread, or has.
+	lent bool
+
+	hart  uint32 // index of the hart that runs it or ran it last
+	queue uint32 // index of the hart whose ready queue holds it
+	next  uint32 // ready queue
+	prev  uint32
+
+	waitDue int64  // deadline of its wait, 0 for none or if it can run
+	object  uint64 // what it waits for: a futex's address, a process, a thread's number
+	order   uint64 // of waiting on a futex
+
+	inFault bool       // in the handler of its process
+	inSlice bool       // it was entered for the end of a slice: saved holds the registers of before
+	saved   [32]uint64 // like Frame.X
+
+	fpu hart.FPState // floating-point registers, unless the unit holds newer ones
+}
+
+// threadsOf returns the threads of p, the first one first.
+func (k *Kernel) threadsOf(p *Process) []Thread {
+	first := (p.id-1)*threadsPerProcess + 1
+	return k.threads[first : first+threadsPerProcess : first+threadsPerProcess]
+}
+
+// newThread makes an entry of the table a thread of its process, which is handed
+// its start.
+func (k *Kernel) newThread(t *Thread) {
+	t.Frame = hart.NewFrame()
+	t.proc.setSATP(&t.Frame)
+	t.fpu = hart.FPState{}
+	t.state, t.lent = threadHanded, false
+	t.waitDue, t.object = 0, 0
+	t.inFault, t.inSlice = false, false
+	t.saved = [32]uint64{}
+	t.proc.numThreads++
+}
+
+// stop takes t, which no other hart runs, from wherever it is. It is gone then.
+func (k *Kernel) stop(t *Thread) {
+	p := t.proc
+	switch t.state {
+	case threadReady:
+		k.remove(&k.harts[t.queue].ready, t)
+	case threadRunning:
+		k.harts[t.hart].cur = 0
+	case threadWaiting:
+		p.waiter = 0
+	}
+	if p.yielded == t.id {
+		p.yielded = 0
+	}
+	t.state = threadGone
+	k.disarm(t.id)
+	if h := &k.harts[t.hart]; h.fpOwner == t.id {
+		h.fpOwner = 0
+	}
+	if t.gen++; t.gen > maxThreadGen {
+		t.gen = 0
+	}
+	p.numThreads--
+}
+
+// takeWaiter returns the thread of p that waits for an event, which it is about to
+// be given, nil if none does. It is neither ready nor running then.
+func (k *Kernel) takeWaiter(p *Process) *Thread {
+	if p.waiter == 0 {
+		return nil
+	}
+	t := &k.threads[p.waiter]
+	p.waiter = 0
+	t.state, t.waitDue = threadHanded, 0
+	return t
+}
+
+// threadDue ends the wait of t if it is overdue, or arms its deadline again.
+func (k *Kernel) threadDue(t *Thread, now int64) {
+	switch {
+	case t.waitDue == 0:
+	case t.waitDue > now:
+		k.dueAt(t.id, t.waitDue)
+	case t.state == threadWaiting:
+		k.wake(t, abi.EventNone)
+	default:
+		k.wake(t, ^uint64(abi.ETIMEDOUT)+1)
+	}
+}
+
+// wake ends the wait of t with a0 as its result.
+func (k *Kernel) wake(t *Thread, a0 uint64) {
+	if t.state == threadWaiting {
+		t.proc.waiter = 0
+	}
+	t.Frame.X[hart.A0] = a0
+	t.waitDue = 0
+	k.makeReady(t)
+}
