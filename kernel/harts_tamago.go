@@ -291,25 +291,14 @@ func (c *cpu) arm(at int64) {
 // interrupt makes hart i enter the kernel.
 func (l *loop) interrupt(i int) { l.m.Interrupt(l.cpus[i].id) }
 
-// fenceSpace discards what harts have cached of an address space. Its tables may
-// have been freed already, so this hart leaves it first if it is still in it; no
-// other can be.
+// fenceSpace discards what this hart has cached of an address space. Its tables may
+// have been freed already, so the hart leaves it first if it is still in it; no other
+// can be.
 func (l *loop) fenceSpace(asid uint64) {
 	if hart.SATP()>>asidShift&asidMask == asid {
 		hart.SetSATP(kernelSATP(l.root))
 	}
 	hart.FenceASID(asid)
-	if l.smp {
-		l.fenceOthers(^uint64(0), 0, math.MaxUint64, asid)
-	}
-}
-
-// fencePage discards what this hart and those in the set have cached of a page.
-func (l *loop) fencePage(va, asid, harts uint64) {
-	hart.FencePage(va, asid)
-	if l.smp && harts != 0 {
-		l.fenceOthers(harts, va, mem.FrameSize, asid)
-	}
 }
 
 // fenceCode makes all harts see, as instructions, what was written to memory.
@@ -326,10 +315,11 @@ func (l *loop) fenceCode() {
 	}
 }
 
+// fenceOthers discards what the harts of the set, of which this is none, have cached
+// of a range of an address space.
 func (l *loop) fenceOthers(harts, va, size, asid uint64) {
-	self := l.kernel.Self()
 	for i := range l.cpus {
-		if c := &l.cpus[i]; i != self && harts>>i&1 != 0 && c.state.Load() == cpuRunning {
+		if c := &l.cpus[i]; harts>>i&1 != 0 && c.state.Load() == cpuRunning {
 			l.m.Fence(c.id, va, size, asid)
 		}
 	}

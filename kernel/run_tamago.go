@@ -95,7 +95,7 @@ func boot(m *Machine) (*loop, error) {
 	l := &loop{m: m, root: root, pool: pool, free: pool.Free(), tickNS: int64(m.TickNS), stacks: stacks}
 	l.kernel = core.New(core.Config{
 		Pool: pool, KernelRoot: root, Console: m.Console, Now: l.now, TickNS: m.TickNS, Seed: m.Seed,
-		FenceSpace: l.fenceSpace, FencePage: l.fencePage, FenceCode: l.fenceCode, Interrupt: l.interrupt, FP: fpu{},
+		FencePage: hart.FencePage, FenceSpace: l.fenceSpace, FenceOthers: l.fenceOthers, FenceCode: l.fenceCode, Interrupt: l.interrupt, FP: fpu{},
 		Devices: m.Devices, Controller: m.Controller,
 	})
 	clear(m.Seed[:])

@@ -103,12 +103,17 @@ func (c *checker) frames() {
 			reserved += v.account.Limit() - v.account.Used()
 		}
 	}
-	for key, e := range c.tlb {
-		p := &c.procs[key.asid]
-		if p.state != procLive || p.space.Lookup(key.page*abi.PageSize) != e {
-			c.want(false, "TLB holds %#x for %#x of proc %d: fence missing", e, key.page*abi.PageSize, key.asid)
-		}
-	}
+	c.checkTLBs()
 	c.want(c.pool.Total()-c.pool.Free() == used, "%d frames taken, %d accounted for", c.pool.Total()-c.pool.Free(), used)
 	c.want(c.pool.Unreserved() == c.pool.Free()-reserved, "%d frames unreserved, expected %d", c.pool.Unreserved(), c.pool.Free()-reserved)
+}
+
+// checkTLBs checks that no hart has cached what the page tables do not say any more.
+func (s *sim) checkTLBs() {
+	for key, e := range s.tlb {
+		p := &s.procs[key.asid]
+		if p.state != procLive || p.space.Lookup(key.page*abi.PageSize) != e {
+			s.tb.Errorf("TLB of hart %d holds %#x for %#x of proc %d: fence missing", key.hart, e, key.page*abi.PageSize, key.asid)
+		}
+	}
 }

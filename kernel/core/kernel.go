@@ -16,10 +16,12 @@ type Config struct {
 	Now        func() int64 // nanoseconds since power-on
 	TickNS     uint64       // nanoseconds per tick of the time CSR
 	Seed       [32]byte     // real entropy
-	// FenceSpace discards all cached translations of an address space on every
-	// hart, FencePage those of one page on the harts of a set (bit i: hart i).
-	FenceSpace func(asid uint64)
-	FencePage  func(va, asid, harts uint64)
+	// FencePage and FenceSpace discard what the hart that runs the kernel has cached of
+	// a page or of all of an address space, FenceOthers what the harts of a set (bit i:
+	// hart i) have of size bytes from va on. With one hart it may be nil.
+	FencePage   func(va, asid uint64)
+	FenceSpace  func(asid uint64)
+	FenceOthers func(harts, va, size, asid uint64)
 	// FenceCode makes every hart see, as instructions, what was written to memory.
 	FenceCode func()
 	// Interrupt makes another hart enter the kernel soon. Nil with one hart.
@@ -44,8 +46,9 @@ type Kernel struct {
 	kernelRoot mem.PA
 	console    func([]byte)
 	now        func() int64
+	fencePage  func(va, asid uint64)
 	fenceSpace func(asid uint64)
-	fencePage  func(va, asid, harts uint64)
+	fenceOther func(harts, va, size, asid uint64)
 	fenceCode  func()
 	interrupt  func(hart int)
 	fp         FloatingPoint
@@ -105,7 +108,7 @@ type Kernel struct {
 func New(c Config) *Kernel {
 	k := &Kernel{
 		pool: c.Pool, kernelRoot: c.KernelRoot, console: c.Console, now: c.Now,
-		tickNS: c.TickNS, fenceSpace: c.FenceSpace, fencePage: c.FencePage, fenceCode: c.FenceCode, interrupt: c.Interrupt, fp: c.FP,
+		tickNS: c.TickNS, fencePage: c.FencePage, fenceSpace: c.FenceSpace, fenceOther: c.FenceOthers, fenceCode: c.FenceCode, interrupt: c.Interrupt, fp: c.FP,
 		drbg: drbg{state: c.Seed}, controller: c.Controller, offered: c.Devices,
 	}
 	for i := range k.harts {

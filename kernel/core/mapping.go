@@ -1,6 +1,8 @@
 package core
 
 import (
+	"math"
+
 	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/hart"
 	"nexus.internal/kernel/mem"
@@ -20,16 +22,14 @@ func (k *Kernel) regionAt(ref uint32) (*Process, *region) {
 	return p, &p.regions[ref%regionsPerProcess]
 }
 
-// linkRegion puts a region first into the list of its object.
-func (k *Kernel) linkRegion(ref uint32) {
-	_, r := k.regionAt(ref)
-	first := &k.vmos[r.vmo].first
-	r.next, r.prev = *first, 0
-	if *first != 0 {
-		_, second := k.regionAt(*first)
+// linkRegion puts r, which ref names, first into the list of its object v.
+func (k *Kernel) linkRegion(v *vmo, r *region, ref uint32) {
+	r.next, r.prev = v.first, 0
+	if v.first != 0 {
+		_, second := k.regionAt(v.first)
 		second.prev = ref
 	}
-	*first = ref
+	v.first = ref
 }
 
 func (k *Kernel) unlinkRegion(r *region) {
@@ -53,7 +53,7 @@ func (k *Kernel) moveRegion(p *Process, from, to int) {
 	}
 	k.unlinkRegion(&p.regions[from])
 	p.regions[to] = p.regions[from]
-	k.linkRegion(regionRef(p, to))
+	k.linkRegion(&k.vmos[p.regions[to].vmo], &p.regions[to], regionRef(p, to))
 }
 
 // fencePagesMax is how many pages are fenced one by one rather than with the whole
@@ -64,11 +64,22 @@ const fencePagesMax = 8
 // forget them.
 func (k *Kernel) fenceRange(p *Process, va, length uint64) {
 	if length > fencePagesMax*abi.PageSize {
-		k.fenceSpace(p.asid)
+		k.fenceAll(p)
 		return
 	}
 	for at := va; at < va+length; at += abi.PageSize {
-		k.fencePage(at, p.asid, p.harts)
+		k.fencePage(at, p.asid)
+	}
+	if others := p.harts &^ (1 << k.h.index); others != 0 {
+		k.fenceOther(others, va, length, p.asid)
+	}
+}
+
+// fenceAll is fenceRange for all of the space of p.
+func (k *Kernel) fenceAll(p *Process) {
+	k.fenceSpace(p.asid)
+	if others := p.harts &^ (1 << k.h.index); others != 0 {
+		k.fenceOther(others, 0, math.MaxUint64, p.asid)
 	}
 }
 

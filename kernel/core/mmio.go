@@ -39,8 +39,14 @@ func (k *Kernel) sysMMIOMap(t *Thread) abi.Errno {
 	if (va|off|length)%abi.PageSize != 0 || length == 0 || off > d.Size || length > d.Size-off {
 		return abi.EINVAL
 	}
-	n := k.caps[d.window].obj
-	return k.mapRegion(t, va, length, &region{perm: devicePerm, kind: regionDevice, dev: uint16(n), off: off})
+	r, errno := p.placeRegion(va, length)
+	if errno != abi.OK {
+		return errno
+	}
+	r.perm, r.kind, r.dev, r.off = devicePerm, regionDevice, uint16(k.caps[d.window].obj), off
+	k.enterRegion(p)
+	x[hart.A0] = r.start
+	return abi.OK
 }
 
 // touchDevice is touch for a page of registers.

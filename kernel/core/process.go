@@ -52,6 +52,7 @@ type Process struct {
 	newH       uint32 // entries of handle from here on were not used in this life
 	refs       uint32 // capabilities that name this process
 	numRegions int
+	ownRegions int    // the first regions are the program's, outside of the mapping area
 	hotRegion  uint32 // index in regions of the last hit; that entry is in use, or all are free
 	endpoints  uint32 // first endpoint served
 	notifs     uint32 // first notification received
@@ -214,7 +215,7 @@ func (k *Kernel) teardown(p *Process) {
 		p.space.Destroy(k.pool)
 	}
 	k.pool.Close(&p.acct)
-	k.fenceSpace(p.asid)
+	k.fenceAll(p)
 	p.refs--
 }
 

@@ -34,23 +34,26 @@ func (k *Kernel) addRegion(p *Process, r *region) abi.Errno {
 	if p.numRegions == regionsPerProcess {
 		return abi.ENOSPC
 	}
-	if p.overlapping(r.start, r.end) != nil {
+	if overlapping(p.regions[:p.numRegions], r.start, r.end) != nil {
 		return abi.EOVERLAP
 	}
-	k.enterRegion(p, r)
+	p.regions[p.numRegions] = *r
+	k.enterRegion(p)
 	return abi.OK
 }
 
-// enterRegion is addRegion for a region that is known to fit.
-func (k *Kernel) enterRegion(p *Process, r *region) {
-	p.regions[p.numRegions] = *r
+// enterRegion takes the region behind the last one of p into use.
+func (k *Kernel) enterRegion(p *Process) {
+	i := p.numRegions
+	r := &p.regions[i]
 	if r.vmo != 0 {
-		k.vmos[r.vmo].maps++
-		k.linkRegion(regionRef(p, p.numRegions))
+		v := &k.vmos[r.vmo]
+		v.maps++
+		k.linkRegion(v, r, regionRef(p, i))
 	} else if r.dev != 0 {
 		k.useWindow(r)
 	}
-	p.hotRegion = uint32(p.numRegions)
+	p.hotRegion = uint32(i)
 	p.numRegions++
 }
 
@@ -182,34 +185,36 @@ func (k *Kernel) sysVMOMap(t *Thread) abi.Errno {
 	if v.sealed && rights&abi.RightWrite != 0 {
 		return abi.ESEALED
 	}
-	r := region{perm: permOf(rights), kind: regionShare, vmo: n.obj, off: off}
-	if errno := k.mapRegion(t, va, length, &r); errno != abi.OK {
+	r, errno := p.placeRegion(va, length)
+	if errno != abi.OK {
 		return errno
 	}
-	k.mapPresent(p, &r)
+	r.perm, r.kind, r.vmo, r.off = permOf(rights), regionShare, n.obj, off
+	k.enterRegion(p)
+	k.mapPresent(p, r)
+	x[hart.A0] = r.start
 	return abi.OK
 }
 
-// mapRegion adds r, at the page address va or where there is room, for a system
-// call whose result is the address.
-func (k *Kernel) mapRegion(t *Thread, va, length uint64, r *region) abi.Errno {
-	p := t.proc
+// placeRegion finds a place for a mapping of length bytes, at the page address va or
+// where there is room. The region behind the last one of p is there, for the caller
+// to complete and to enter.
+func (p *Process) placeRegion(va, length uint64) (*region, abi.Errno) {
 	if p.numRegions == regionsPerProcess {
-		return abi.ENOSPC
+		return nil, abi.ENOSPC
 	}
 	if va == 0 {
 		if va = p.freeRange(length); va == 0 {
-			return abi.ENOSPC
+			return nil, abi.ENOSPC
 		}
 	} else if va < abi.MapBase || va >= abi.MapEnd || length > abi.MapEnd-va {
-		return abi.EINVAL
-	} else if p.overlapping(va, va+length) != nil {
-		return abi.EOVERLAP
+		return nil, abi.EINVAL
+	} else if overlapping(p.mapped(), va, va+length) != nil {
+		return nil, abi.EOVERLAP
 	}
-	r.start, r.end, r.user = va, va+length, true
-	k.enterRegion(p, r)
-	t.Frame.X[hart.A0] = va
-	return abi.OK
+	r := &p.regions[p.numRegions]
+	*r = region{start: va, end: va + length, user: true}
+	return r, abi.OK
 }
 
 // permOf returns page permissions for the rights of a mapping.
@@ -224,6 +229,10 @@ func permOf(r abi.Rights) sv39.Perm {
 	return perm
 }
 
+// mapped returns the regions in the mapping area: all but those that a program
+// starts with.
+func (p *Process) mapped() []region { return p.regions[p.ownRegions:p.numRegions] }
+
 // freeRange returns the lowest address of the mapping area with length free
 // bytes, 0 if there is none.
 func (p *Process) freeRange(length uint64) uint64 {
@@ -232,7 +241,7 @@ func (p *Process) freeRange(length uint64) uint64 {
 		if length > abi.MapEnd-at {
 			return 0
 		}
-		r := p.overlapping(at, at+length)
+		r := overlapping(p.mapped(), at, at+length)
 		if r == nil {
 			return at
 		}
@@ -240,10 +249,10 @@ func (p *Process) freeRange(length uint64) uint64 {
 	}
 }
 
-// overlapping returns a region that shares an address with [start, end).
-func (p *Process) overlapping(start, end uint64) *region {
-	for i := range p.regions[:p.numRegions] {
-		if r := &p.regions[i]; start < r.end && r.start < end {
+// overlapping returns one of the regions that shares an address with [start, end).
+func overlapping(regions []region, start, end uint64) *region {
+	for i := range regions {
+		if r := &regions[i]; start < r.end && r.start < end {
 			return r
 		}
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -29,6 +30,7 @@ type sim struct {
 	unit    fpUnit
 	plic    plic
 	tlb     map[tlbKey]sv39.PTE
+	fences  []fence
 	root    proc
 	names   int // services spawned so far
 	traps   int // by system call or exception
@@ -41,7 +43,23 @@ type docKey struct {
 	errno abi.Errno
 }
 
-type tlbKey struct{ page, asid uint64 }
+// tlbKey names an entry of the TLB of a hart.
+type tlbKey struct {
+	hart       uint32
+	page, asid uint64
+}
+
+// fence is one that the kernel asked of other harts.
+type fence struct{ harts, va, size, asid uint64 }
+
+// forget empties the TLBs of some harts of a range of an address space.
+func (s *sim) forget(f fence) {
+	for k := range s.tlb {
+		if f.harts>>k.hart&1 != 0 && k.asid == f.asid && k.page*abi.PageSize-f.va < f.size {
+			delete(s.tlb, k)
+		}
+	}
+}
 
 // Frames of the simulated machine and budgets of its processes.
 const (
@@ -97,16 +115,14 @@ func newSim(tb testing.TB) *sim {
 	s.Kernel = New(Config{
 		Devices: simDevices, Controller: &s.plic,
 		Pool: s.pool, KernelRoot: kernelRoot, TickNS: 100, Seed: [32]byte{1},
-		Console: func(b []byte) { s.console = append(s.console, b...) },
-		Now:     func() int64 { return s.clock },
-		FenceSpace: func(asid uint64) {
-			for k := range s.tlb {
-				if k.asid == asid {
-					delete(s.tlb, k)
-				}
-			}
+		Console:    func(b []byte) { s.console = append(s.console, b...) },
+		Now:        func() int64 { return s.clock },
+		FencePage:  func(va, asid uint64) { s.forget(fence{1 << s.h.index, va &^ (abi.PageSize - 1), abi.PageSize, asid}) },
+		FenceSpace: func(asid uint64) { s.forget(fence{1 << s.h.index, 0, math.MaxUint64, asid}) },
+		FenceOthers: func(harts, va, size, asid uint64) {
+			s.fences = append(s.fences, fence{harts, va, size, asid})
+			s.forget(fence{harts, va, size, asid})
 		},
-		FencePage: func(va, asid, _ uint64) { delete(s.tlb, tlbKey{va / abi.PageSize, asid}) },
 		FenceCode: func() { s.coded++ },
 		FP:        &s.unit,
 	})
@@ -345,7 +361,7 @@ func (q proc) access(va uint64, need sv39.Perm) bool {
 	q.schedule()
 	pc := q.main.Frame.X[0]
 	for range 3 {
-		key := tlbKey{va / abi.PageSize, q.asid}
+		key := tlbKey{q.s.h.index, va / abi.PageSize, q.asid}
 		leaf := q.space.Lookup(va)
 		if old, ok := q.s.tlb[key]; ok && old != leaf {
 			q.s.tb.Fatalf("TLB holds %#x for %#x of pid %d, page table %#x: fence missing", old, va, q.pid, leaf)

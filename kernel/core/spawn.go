@@ -216,6 +216,7 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 	if errno := k.addRegion(p, &region{start: abi.StackTop - abi.StackSize, end: abi.StackTop, perm: data}); errno != abi.OK {
 		return errno
 	}
+	p.ownRegions = p.numRegions
 	start := abi.Start{
 		Magic: abi.StartMagic, Version: abi.Version, PID: p.pid, ServiceID: p.sid,
 		HeapStart: abi.HeapBase, HeapEnd: heapEnd, TickNS: k.tickNS,

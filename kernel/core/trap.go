@@ -78,7 +78,7 @@ func (k *Kernel) pageFault(t *Thread, need sv39.Perm) {
 	switch k.touch(p, t.Frame.Tval, need) {
 	case touchOK:
 		// Another hart that runs p faults by itself.
-		k.fencePage(t.Frame.Tval, p.asid, 0)
+		k.fencePage(t.Frame.Tval, p.asid)
 	case touchNoMem:
 		k.record(t)
 		k.end(p, abi.ExitNoMem)

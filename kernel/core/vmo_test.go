@@ -97,7 +97,7 @@ func TestMap(t *testing.T) {
 	s.check()
 }
 
-// tlbOf returns the pages that the TLB holds for q.
+// tlbOf returns the pages that the TLBs hold for q.
 func (s *sim) tlbOf(q proc) (pages []uint64) {
 	for k := range s.tlb {
 		if k.asid == q.asid {

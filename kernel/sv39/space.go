@@ -133,15 +133,24 @@ func (s *Space) Lookup(va uint64) PTE {
 
 // leaf is Lookup for a user address.
 func (s *Space) leaf(va uint64) PTE {
-	e := PTE(mem.Words(s.Root)[index2(va)])
-	if e == 0 {
-		return 0
+	if e := s.entry(va); e != nil {
+		return PTE(*e)
 	}
-	e = PTE(mem.Words(e.Addr())[index1(va)])
+	return 0
+}
+
+// entry returns the entry of level 0 for a user address, nil if there is no table
+// for it.
+func (s *Space) entry(va uint64) *uint64 {
+	e := mem.Words(s.Root)[index2(va)]
 	if e == 0 {
-		return 0
+		return nil
 	}
-	return PTE(mem.Words(e.Addr())[index0(va)])
+	e = mem.Words(PTE(e).Addr())[index1(va)]
+	if e == 0 {
+		return nil
+	}
+	return &mem.Words(PTE(e).Addr())[index0(va)]
 }
 
 // next finds the first table of level 0 from va up to end, both page aligned user
@@ -185,6 +194,16 @@ func (s *Space) Unmap(pool *mem.Pool, va uint64, n int) int {
 		return 0
 	}
 	removed := 0
+	if n == 1 { // the case that has to be fast
+		if e := s.entry(va); e != nil && *e != 0 {
+			if *e&Owned != 0 {
+				pool.Give(s.Acct, PTE(*e).Addr())
+			}
+			*e = 0
+			removed++
+		}
+		return removed
+	}
 	for va < end {
 		run, at := s.next(va, end)
 		if run == nil {

@@ -198,17 +198,9 @@ func pageFault(name string) {
 // mapUnmap maps a page, touches it and unmaps it.
 func mapUnmap(name string) {
 	vmo := sys(abi.SysVMOCreate, abi.PageSize)[0]
-	var a [8]uint64
 	measure(name, 500, func(n int) {
-		for range n {
-			a = [8]uint64{vmo, 0, 0, abi.PageSize, uint64(abi.RightRead | abi.RightWrite)}
-			rawSys(abi.SysVMOMap, &a)
-			touch(a[0])
-			a[1] = abi.PageSize
-			rawSys(abi.SysUnmap, &a)
-			if a[0] != 0 {
-				panic("bench: unmap failed")
-			}
+		if rawMapUnmap(n, vmo) != 0 {
+			panic("bench: vmo_map or unmap failed")
 		}
 	})
 	sys(abi.SysCapClose, vmo)

@@ -11,6 +11,7 @@ func rawServe(ep, meta, send, recv uint64) uint64
 func rawCallCap(n int, ep, cap uint64) uint64
 func rawServeCap(ep uint64) uint64
 func rawNotify(n int, notification uint64) uint64
+func rawMapUnmap(n int, vmo uint64) uint64
 
 //go:noescape
 func rawSys(num uint64, a *[8]uint64)

@@ -12,6 +12,9 @@
 #define SYS_CALL  4
 #define SYS_REPLY 5
 #define SYS_NOTIFY 8
+#define SYS_VMO_MAP 18
+#define SYS_UNMAP 19
+#define READ_WRITE 48
 #define EVENT_REQUEST 2
 
 // func rawNop(n int)
@@ -202,6 +205,34 @@ TEXT ·rawSys(SB),NOSPLIT,$8-16
 	MOV	X15, 40(X5)
 	MOV	X16, 48(X5)
 	MOV	X17, 56(X5)
+	RET
+
+// func rawMapUnmap(n int, vmo uint64) uint64
+//
+// Maps a page of a memory object where the kernel finds room, writes to it and unmaps
+// it, n times. Returns what the last call did.
+TEXT ·rawMapUnmap(SB),NOSPLIT,$8-24
+	MOV	n+0(FP), X5
+loop:
+	MOV	X5, 8(X2)
+	MOV	vmo+8(FP), X10
+	MOV	X0, X11
+	MOV	X0, X12
+	MOV	$4096, X13
+	MOV	$READ_WRITE, X14
+	MOV	$SYS_VMO_MAP, X17
+	ECALL
+	BLT	X10, X0, out
+	MOVB	X0, (X10)
+	MOV	$4096, X11
+	MOV	$SYS_UNMAP, X17
+	ECALL
+	BNE	X10, X0, out
+	MOV	8(X2), X5
+	ADD	$-1, X5
+	BNE	X5, X0, loop
+out:
+	MOV	X10, ret+16(FP)
 	RET
 
 // func ticks() uint64
