@@ -157,6 +157,12 @@ func nexus_ipc(key, num uint64, r *goos.Regs) {
 	} else {
 		r.A[1] |= goos.FlagNoWait
 	}
+	if num == goos.SysWait && s.ready {
+		// Collected while this goroutine was preempted, perhaps by the last call above.
+		// There is none from here to the system call, which would wait for it in vain.
+		takeEvent(s, r)
+		return
+	}
 	goos.Syscall(num, r)
 	event := r.A[0]
 	if int64(event) < 0 {
@@ -190,10 +196,6 @@ func nexus_wait(key uint64, r *goos.Regs) {
 	s := slotOf(key)
 	if s == nil {
 		r.A[0] = ^uint64(goos.EINVAL - 1) // -EINVAL
-		return
-	}
-	if s.ready {
-		takeEvent(s, r)
 		return
 	}
 	*r = goos.Regs{}

@@ -224,6 +224,43 @@ func TestNotification(t *testing.T) {
 	}
 }
 
+// TestEventBesidePreemption: an event that the scheduler collects while the goroutine
+// that wants it is made to let others run, just before it waits, is not lost.
+func TestEventBesidePreemption(t *testing.T) {
+	// The scheduler collects only for goroutines that are parked.
+	parked := slotNew()
+	m := do(t, sysNotificationCreate, parked)
+	defer slotFree(parked)
+	defer do(t, sysCapClose, m)
+	done := make(chan bool)
+	go func() {
+		var r goos.Regs
+		wait(parked, &r)
+		done <- true
+	}()
+	key := slotNew()
+	n := do(t, sysNotificationCreate, key)
+	defer slotFree(key)
+	defer do(t, sysCapClose, n)
+	const lasts, late = 2 * time.Second, 12 * time.Second
+	// Who waits in the kernel for what is in its slot already goes on at the next timer.
+	timer := time.AfterFunc(late, func() {})
+	defer timer.Stop()
+	from := time.Now()
+	for time.Since(from) < lasts {
+		var r goos.Regs
+		do(t, sysNotify, n, 1)
+		if wait(key, &r); r.A[2] != 1 {
+			t.Fatalf("event %x: not the one that had come before", r.A)
+		}
+	}
+	if time.Since(from) >= late {
+		t.Error("an event that had come before the wait was not seen")
+	}
+	do(t, sysNotify, m, 1)
+	<-done
+}
+
 // TestCalls has goroutines of one process call another of it, so that every
 // call parks, with others that run in between.
 func TestCalls(t *testing.T) {
