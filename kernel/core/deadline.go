@@ -11,9 +11,11 @@ const (
 
 // deadlines is a binary heap of when something is due: entries 1 to maxThreads
 // are the waits of threads, those from dueCalls+1 on the calls of processes, those
-// from dueTimers+1 on timers. Its keys are lower bounds. Putting a deadline off does not touch the heap: the entry comes up too
-// early once and is set again, so that a thread that waits with ever later
-// deadlines costs a comparison each time.
+// from dueTimers+1 on timers. Its keys are lower bounds. Putting a deadline off does
+// not touch the heap: the entry comes up too early once and is set again, so that a
+// thread that waits with ever later deadlines costs a comparison each time. Whatever
+// else happens to an entry moves at most as many as the heap has levels: 14 with all
+// timers of all processes.
 type deadlines struct {
 	first int64          // the earliest key, Never if there is none
 	heap  [maxDue]uint32 // entries, earliest first

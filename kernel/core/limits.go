@@ -11,7 +11,7 @@ const (
 	capsPerProcess      = 256            // handles of one process
 	endpointsPerProcess = 80             // init has one for each service of a manifest
 	notifsPerProcess    = 32
-	timersPerProcess    = 32
+	timersPerProcess    = 80 // of all processes together more than 10,000
 	vmosPerProcess      = 64
 	regionsPerProcess   = 64 // mappings of one address space
 
@@ -38,6 +38,10 @@ const (
 // sliceNS is the time after which a running thread makes way for another that is
 // ready.
 const sliceNS = 1_000_000
+
+// duePerTick is how many deadlines and timers a hart handles before it lets others have
+// the kernel: many may be due at the same time, and each wakes somebody.
+const duePerTick = 64
 
 // maxThreadGen is the highest generation in the number of a thread, which begins again
 // after it: by then a thread that is named by its number has ended long ago.

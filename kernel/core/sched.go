@@ -264,15 +264,16 @@ func (k *Kernel) preempt() {
 }
 
 // Tick handles what is due: deadlines, timers, the end of a time slice. The hart
-// loop calls it after a timer interrupt and whenever the hart has been idle.
+// loop calls it after a timer interrupt and whenever the hart has been idle. What is
+// left because too much was due keeps the alarm in the past, which means soon.
 func (k *Kernel) Tick() {
 	h, now := k.h, k.now()
 	d := &h.deadline
-	for d.n > 0 {
-		id := d.heap[0]
-		if d.key[id] > now {
+	for range duePerTick {
+		if d.first > now {
 			break
 		}
+		id := d.heap[0]
 		k.disarm(id)
 		switch {
 		case id > dueTimers:

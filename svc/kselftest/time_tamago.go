@@ -172,7 +172,7 @@ func timers(t *tester) {
 		}
 		held = append(held, h)
 	}
-	check(len(held) == 32, "%d timers, want 32", len(held))
+	check(len(held) == 80, "%d timers, want 80", len(held))
 	own.refuse(abi.EBADF, abi.SysTimerCreate, 0, 1)
 	own.refuse(abi.EKIND, abi.SysTimerCreate, console, 1)
 	own.refuse(abi.EINVAL, abi.SysTimerCreate, n, 0)
