@@ -105,6 +105,13 @@ type ProcessInfo struct {
 	Used, Budget uint64 // page frames
 	Cause        uint64 // scause of the exception that ended it, if Status is abi.ExitFault
 	PC, Addr     uint64
+	Usage        Usage
+}
+
+// Usage is what a process has of the things that it has a quota of, and how many page
+// faults gave it a page. When it has ended it has nothing.
+type Usage struct {
+	Caps, Mappings, Faults, Threads, VMOs, Timers, Endpoints, Notifications uint64
 }
 
 func (p Process) processInfo(h abi.Handle) (ProcessInfo, error) {
@@ -114,7 +121,9 @@ func (p Process) processInfo(h abi.Handle) (ProcessInfo, error) {
 	if err := result(r.A[0]); err != nil {
 		return ProcessInfo{}, err
 	}
-	return ProcessInfo{r.A[0] == 1, int(int64(r.A[1])), uint32(r.A[2]), r.A[3], r.A[4], r.A[5], r.A[6], r.A[7]}, nil
+	d := &r.Data
+	usage := Usage{d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]}
+	return ProcessInfo{r.A[0] == 1, int(int64(r.A[1])), uint32(r.A[2]), r.A[3], r.A[4], r.A[5], r.A[6], r.A[7], usage}, nil
 }
 
 // Info tells the state of this process.

@@ -67,6 +67,7 @@ type Process struct {
 	slices  bool   // the handler wants the ends of time slices
 
 	exit       int64
+	faults     uint64 // pages that it was given when it touched them
 	faultCause uint64
 	faultPC    uint64
 	faultAddr  uint64

@@ -180,7 +180,7 @@ func (p *Process) reset() {
 	p.endpoints, p.notifs = 0, 0
 	p.numEPs, p.numNotifs, p.numTimers, p.numVMOs = 0, 0, 0, 0
 	p.handler, p.slices = 0, false
-	p.exit, p.faultCause, p.faultPC, p.faultAddr = 0, 0, 0, 0
+	p.exit, p.faults, p.faultCause, p.faultPC, p.faultAddr = 0, 0, 0, 0, 0
 	p.watcher, p.watchBits = notifRef{}, 0
 }
 
@@ -326,7 +326,19 @@ func (k *Kernel) sysProcessInfo(t *Thread) abi.Errno {
 	x[hart.A1], x[hart.A2] = uint64(q.exit), q.pid
 	x[hart.A3], x[hart.A4] = uint64(q.acct.Used()), uint64(q.acct.Limit())
 	x[hart.A5], x[hart.A6], x[hart.A7] = q.faultCause, q.faultPC, q.faultAddr
+	x[hart.S2], x[hart.S2+1], x[hart.S2+2], x[hart.S2+3] = q.handles(), uint64(q.numRegions), q.faults, uint64(q.numThreads)
+	x[hart.S2+4], x[hart.S2+5], x[hart.S2+6], x[hart.S2+7] = uint64(q.numVMOs), uint64(q.numTimers), uint64(q.numEPs), uint64(q.numNotifs)
 	return abi.OK
+}
+
+// handles returns how many entries of the handle table of p are in use.
+func (p *Process) handles() (n uint64) {
+	for i := range p.handle[:p.newH] {
+		if p.handle[i].node != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (k *Kernel) sysProcessWatch(t *Thread) abi.Errno {

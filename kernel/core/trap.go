@@ -77,6 +77,7 @@ func (k *Kernel) pageFault(t *Thread, need sv39.Perm) {
 	p := t.proc
 	switch k.touch(p, t.Frame.Tval, need) {
 	case touchOK:
+		p.faults++
 		// Another hart that runs p faults by itself.
 		k.fencePage(t.Frame.Tval, p.asid)
 	case touchNoMem:

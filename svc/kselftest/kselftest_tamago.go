@@ -35,6 +35,7 @@ var proofs = []proof{
 	{"vmo seal ok", vmoSeal},
 	{"vmo share ok", vmoShare},
 	{"vmo exec ok", vmoExec},
+	{"process usage ok", processUsage},
 	{"ipc queue full ok", queueFull},
 	{"ipc bytes full ok", bytesFull},
 	{"ipc global bytes budget ok", serverQuota},

@@ -47,6 +47,7 @@ const (
 	opCallAll               // endpoint, first cookie: calls until one is refused; count, Errno
 	opFillOut               // length, seed: fills out with a pattern
 	opCheckIn               // length, seed: 1 if in holds the pattern
+	opCount                 // address: counts the word there up until that faults: scause, stval
 	opHarts                 // spawn capability, nanoseconds: set of harts it ran on
 )
 
@@ -143,6 +144,8 @@ func (s *shared) do() {
 		for end := ticks() + a[0]/startPage().TickNS; ticks() < end && s.stop == 0; {
 			s.count++
 		}
+	case opCount:
+		a[0], a[1] = probeCount(a[0])
 	case opHarts:
 		set := uint64(0)
 		for end := ticks() + a[1]/startPage().TickNS; ticks() < end; {

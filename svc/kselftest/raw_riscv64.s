@@ -80,6 +80,21 @@ TEXT ·probeStore(SB),NOSPLIT|NOFRAME,$0-24
 	MOVB	X0, (X5)
 	JMP	·probeDone(SB)
 
+// func probeCount(addr uint64) (cause, tval uint64)
+//
+// Counts the word at addr up until that faults, without a system call.
+TEXT ·probeCount(SB),NOSPLIT|NOFRAME,$0-24
+	MOV	$·probeFault(SB), X10
+	MOV	X0, X11
+	MOV	$SYS_FAULT_HANDLER, X17
+	ECALL
+	MOV	addr+0(FP), X5
+count:
+	MOV	(X5), X6
+	ADD	$1, X6
+	MOV	X6, (X5)
+	JMP	count
+
 // func probeCall(addr uint64) (cause, tval uint64)
 //
 // Calls what is at addr. ra waits in the place of the second result.

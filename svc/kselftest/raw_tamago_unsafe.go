@@ -16,6 +16,7 @@ func trap(num uint64, r *ipc.Regs)
 func ticks() uint64
 func probeLoad(addr uint64) (cause, tval uint64)
 func probeStore(addr uint64) (cause, tval uint64)
+func probeCount(addr uint64) (cause, tval uint64)
 func probeCall(addr uint64) (cause, tval uint64)
 func fault(at, addr uint64)
 

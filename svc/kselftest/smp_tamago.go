@@ -15,6 +15,7 @@ var smpProofs = []proof{
 	{"ipi counterfactual ok", ipiCounterfactual},
 	{"ipi resched ok", ipiResched},
 	{"work stealing ok", workStealing},
+	{"vmo seal harts ok", sealHarts},
 }
 
 // interrupts counts what harts have told each other, and the threads that they took
@@ -53,27 +54,33 @@ func smpOnline(t *tester) {
 	}
 }
 
-// spinner starts a puppet that makes no system call, and returns when it has run
-// beside this process, which made none either: on another hart.
+// spinner starts a puppet that makes no system call, and returns when it runs on
+// another hart.
 func (t *tester) spinner() *process {
-	const window, moves = ms / 4, 10 // a slice, which could show one move, is longer than the window
 	p := t.puppet()
 	t.settle()
 	p.order(opSpin, uint64(patience))
+	beside(&p.page.count)
+	return p
+}
+
+// beside returns when a process that counts count up has run beside this one, which
+// made no system call meanwhile: on another hart.
+func beside(count *uint64) {
+	const window, moves = ms / 4, 10 // a slice, which could show one move, is longer than the window
 	for end := now() + int64(patience); now() < end; {
-		from, moved := atomic.LoadUint64(&p.page.count), 0
+		from, moved := atomic.LoadUint64(count), 0
 		for start := now(); now() < start+window; {
-			if is := atomic.LoadUint64(&p.page.count); is != from {
+			if is := atomic.LoadUint64(count); is != from {
 				from = is
 				moved++
 			}
 			if moved == moves {
-				return p
+				return
 			}
 		}
 	}
-	failf("a process that spins does not run beside another")
-	return nil
+	failf("a process that counts does not run beside another")
 }
 
 // ipiCounterfactual: while nothing asks another hart for anything, nothing is counted
@@ -126,5 +133,32 @@ func workStealing(t *tester) {
 			return
 		}
 		check(now() < end, "no hart takes a process from another")
+	}
+}
+
+// sealHarts: what a process writes on another hart, without pause and without a system
+// call, stands still when the object is sealed: its hart has forgotten that it may.
+func sealHarts(t *tester) {
+	const rounds, quiet = 4, 2 * ms
+	own := caller(self)
+	for range rounds {
+		v := own.sys(abi.SysVMOCreate, abi.PageSize)
+		m := own.sys(abi.SysVMOMap, v, 0, 0, abi.PageSize, readOnly)
+		writer := t.puppet(abi.SpawnCap{Handle: abi.Handle(v), Rights: abi.RightRead | abi.RightWrite})
+		at := caller(writer.call).sys(abi.SysVMOMap, given(0), 0, 0, abi.PageSize, readWrite)
+		writer.order(opCount, at)
+		beside(word(m))
+		own.sys(abi.SysVMOSeal, v)
+		sealed := atomic.LoadUint64(word(m))
+		for end := now() + quiet; now() < end; {
+			is := atomic.LoadUint64(word(m))
+			check(is == sealed, "a sealed object went from %d to %d under its reader", sealed, is)
+		}
+		f := writer.finish().A
+		check(f[0] == causeStorePage && f[1] == at, "a store to an object sealed on another hart: scause %d at %#x", f[0], f[1])
+		check(atomic.LoadUint64(word(m)) == sealed, "a sealed object changed after a store to it faulted")
+		writer.drop()
+		own.sys(abi.SysUnmap, m, abi.PageSize)
+		closeAll(v)
 	}
 }
