@@ -237,6 +237,7 @@ func TestEndOnOtherHarts(t *testing.T) {
 	q, h := s.spawn()
 	a, _ := q.thread()
 	b, _ := q.thread()
+	q.wait(0, 0)
 	s.root.schedule()
 	for i, th := range []*Thread{a.main, b.main} {
 		s.remove(&s.harts[th.queue].ready, th)
@@ -251,6 +252,9 @@ func TestEndOnOtherHarts(t *testing.T) {
 	s.Trap(root)
 	if poked != 2 || root.state != threadKilling || q.state != procLive || q.main.state != threadGone {
 		t.Fatalf("%d harts told, killer in state %d, process state %d", poked, root.state, q.state)
+	}
+	if q.waiter != 0 {
+		t.Error("a thread that is gone would be given the next event")
 	}
 	s.On(1)
 	if !s.Doomed(a.main) || q.state != procLive || root.state != threadKilling {

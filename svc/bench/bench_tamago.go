@@ -50,6 +50,7 @@ var benchmarks = []struct {
 	{"ipc_call_cap", callCap},
 	{"notify_wake", notifyWake},
 	{"yield", yield},
+	{"thread_switch", threadSwitch},
 	{"page_fault", pageFault},
 	{"map_unmap", mapUnmap},
 	{"vmo_map_1m", vmoMap1M},
@@ -181,6 +182,19 @@ func yield(name string) {
 	sys(abi.SysProcessKill, p)
 	sys(abi.SysCapClose, p)
 	sys(abi.SysCapClose, ep)
+}
+
+// threadSwitch lets two threads of this process take turns by a futex: one wakes the
+// other and sleeps, which is a switch.
+func threadSwitch(name string) {
+	pair := new([2]uint32) // the word, and whether to end
+	at := pairAddress(pair)
+	thread := sys(abi.SysThreadCreate, threadEntry(), abi.StackTop, 0, at)[0] // it uses no stack
+	measure(name, 2000, func(n int) { rawTurns(n/2, pair) })
+	pair[0], pair[1] = 1, 1
+	sys(abi.SysFutexWake, at, 1)
+	sys(abi.SysThreadJoin, thread)
+	runtime.KeepAlive(pair)
 }
 
 func pageFault(name string) {

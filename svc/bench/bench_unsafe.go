@@ -25,6 +25,8 @@ func (b *buffer) address() uint64 { return uint64(uintptr(unsafe.Pointer(b))) }
 // start returns the start page.
 func start() *abi.Start { return (*abi.Start)(unsafe.Add(nil, uintptr(abi.StartPage))) }
 
+func pairAddress(p *[2]uint32) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
+
 // touch writes to the memory at va.
 func touch(va uint64) { *(*byte)(unsafe.Add(nil, uintptr(va))) = 1 }
 

@@ -12,6 +12,10 @@ func rawCallCap(n int, ep, cap uint64) uint64
 func rawServeCap(ep uint64) uint64
 func rawNotify(n int, notification uint64) uint64
 func rawMapUnmap(n int, vmo uint64) uint64
+func threadEntry() uint64
+
+//go:noescape
+func rawTurns(n int, pair *[2]uint32)
 
 //go:noescape
 func rawSys(num uint64, a *[8]uint64)

@@ -16,6 +16,9 @@
 #define SYS_UNMAP 19
 #define READ_WRITE 48
 #define EVENT_REQUEST 2
+#define SYS_THREAD_EXIT 44
+#define SYS_FUTEX_WAIT 47
+#define SYS_FUTEX_WAKE 48
 
 // func rawNop(n int)
 TEXT ·rawNop(SB),NOSPLIT,$8-8
@@ -249,4 +252,56 @@ TEXT ·rawIdle(SB),NOSPLIT,$0-16
 	MOV	$29, X17
 	ECALL
 	MOV	X18, ret+8(FP)
+	RET
+
+// func threadEntry() uint64
+TEXT ·threadEntry(SB),NOSPLIT,$0-8
+	MOV	$·threadTurns(SB), X5
+	MOV	X5, ret+0(FP)
+	RET
+
+// A thread without a runtime, whose g is the address of a pair of words: it sleeps
+// while the first is 0, makes it 0, and wakes who sleeps on it. It ends when the
+// second is not 0.
+TEXT ·threadTurns(SB),NOSPLIT|NOFRAME,$0
+sleep:
+	MOV	g, X10
+	MOV	X0, X11
+	MOV	X0, X12
+	MOV	$SYS_FUTEX_WAIT, X17
+	ECALL
+	MOVW	4(g), X5
+	BNE	X5, X0, end
+	MOVW	X0, (g)
+	MOV	g, X10
+	MOV	$1, X11
+	MOV	$SYS_FUTEX_WAKE, X17
+	ECALL
+	JMP	sleep
+end:
+	MOV	X0, X10
+	MOV	$SYS_THREAD_EXIT, X17
+	ECALL
+	EBREAK
+
+// func rawTurns(n int, pair *[2]uint32)
+//
+// Takes n turns with threadTurns.
+TEXT ·rawTurns(SB),NOSPLIT,$8-16
+	MOV	n+0(FP), X5
+turn:
+	MOV	X5, 8(X2)
+	MOV	pair+8(FP), X10
+	MOV	$1, X11
+	MOVW	X11, (X10)
+	MOV	$SYS_FUTEX_WAKE, X17
+	ECALL
+	MOV	pair+8(FP), X10
+	MOV	$1, X11
+	MOV	X0, X12
+	MOV	$SYS_FUTEX_WAIT, X17
+	ECALL
+	MOV	8(X2), X5
+	ADD	$-1, X5
+	BNE	X5, X0, turn
 	RET

@@ -208,8 +208,12 @@ func syscallFuzz(_ context.Context, a *attacker) error {
 			r.Data[i] = arg()
 		}
 		switch num {
-		case abi.SysExit: // would end the attack
+		case abi.SysExit, abi.SysThreadExit, abi.SysThreadCreate: // would end the attack, the last by a fault of the thread
 			continue
+		case abi.SysThreadJoin:
+			r.A[1] = 1 // a deadline in the past: nobody would end this wait
+		case abi.SysFutexWait:
+			r.A[2] = 1
 		case abi.SysWait, abi.SysCall, abi.SysReply:
 			r.A[1] |= abi.FlagNoWait // would end it too, by waiting for ever
 		case abi.SysFaultHandler:

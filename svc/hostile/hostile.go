@@ -20,7 +20,7 @@ import (
 
 // Exit statuses of an attack.
 const (
-	Held    = 0  // every attempt was refused
+	Held    = 65 // every attempt was refused; not 0, which an attack could end with by accident
 	Through = 66 // something was not
 	Unknown = 67 // no such attack
 )
@@ -85,7 +85,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 		env.Say("[ERROR %s] %v", env.Name, err)
 		return svc.Exit(Through)
 	}
-	return nil
+	return svc.Exit(Held)
 }
 
 // syscall performs a raw system call and returns a0 and the errno in it.

@@ -22,6 +22,7 @@ var here = [...]named{
 	{"heap-exhaustion", heapExhaustion},
 	{"stack-exhaustion", stackExhaustion},
 	{"fault-kernel", faultKernel},
+	{"thread-bomb", threadBomb},
 	{"device-misuse", deviceMisuse},
 	{"device-storm", deviceStorm},
 	{"device-death", deviceDeath},

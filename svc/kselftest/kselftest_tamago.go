@@ -46,6 +46,8 @@ var proofs = []proof{
 	{"ipc endpoint quota ok", endpointQuota},
 	{"ipc close wakes ok", closeWakes},
 	{"ipc owner-exit wakes ok", ownerExitWakes},
+	{"threads ok", threads},
+	{"futex ok", futexes},
 	{"revoke ok", revoke},
 	{"stale handles ok", staleHandles},
 	{"deadline ok", deadlines},

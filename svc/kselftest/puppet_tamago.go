@@ -35,20 +35,22 @@ const (
 
 // Orders that are not system calls. Arguments and results are in A.
 const (
-	opLoad    = 1000 + iota // address: the word there
-	opStore                 // address, word
-	opProbe                 // kind of access, address: scause, stval
-	opFill                  // address, length, byte
-	opIsZero                // address, length: 1 if it is
-	opFault                 // index of the instruction, address
-	opArgs                  // arguments, environment and boot data into out: their length
-	opSpin                  // nanoseconds: counts for that long, or until stop
-	opHoldFP                // pattern, address of the other's count, turns, nanoseconds at least and at most: result in held
-	opCallAll               // endpoint, first cookie: calls until one is refused; count, Errno
-	opFillOut               // length, seed: fills out with a pattern
-	opCheckIn               // length, seed: 1 if in holds the pattern
-	opCount                 // address: counts the word there up until that faults: scause, stval
-	opHarts                 // spawn capability, nanoseconds: set of harts it ran on
+	opLoad       = 1000 + iota // address: the word there
+	opStore                    // address, word
+	opProbe                    // kind of access, address: scause, stval
+	opFill                     // address, length, byte
+	opIsZero                   // address, length: 1 if it is
+	opFault                    // index of the instruction, address
+	opArgs                     // arguments, environment and boot data into out: their length
+	opSpin                     // nanoseconds: counts for that long, or until stop
+	opHoldFP                   // pattern, address of the other's count, turns, nanoseconds at least and at most: result in held
+	opCallAll                  // endpoint, first cookie: calls until one is refused; count, Errno
+	opFillOut                  // length, seed: fills out with a pattern
+	opCheckIn                  // length, seed: 1 if in holds the pattern
+	opTurns                    // block of a thread, turns, nanoseconds at most: turns made with threadTurns
+	opFutexTurns               // block of a thread, turns: makes them with threadFutexTurns
+	opCount                    // address: counts the word there up until that faults: scause, stval
+	opHarts                    // spawn capability, nanoseconds: set of harts it ran on
 )
 
 // Kinds of access of opProbe.
@@ -146,6 +148,10 @@ func (s *shared) do() {
 		}
 	case opCount:
 		a[0], a[1] = probeCount(a[0])
+	case opTurns:
+		a[0] = blockAt(a[0]).turns(a[1], ticks()+a[2]/startPage().TickNS)
+	case opFutexTurns:
+		blockAt(a[0]).futexTurns(a[1])
 	case opHarts:
 		set := uint64(0)
 		for end := ticks() + a[1]/startPage().TickNS; ticks() < end; {

@@ -24,6 +24,9 @@ func fault(at, addr uint64)
 func faultAddresses(a *[6]uint64)
 
 //go:noescape
+func threadEntries(a *[6]uint64)
+
+//go:noescape
 func holdFP(want, got *[33]uint64, mine, other *uint64, turns, until, end uint64) uint64
 
 // pointer makes a pointer of an address that the compiler knows nothing about.
@@ -44,6 +47,9 @@ func specBytes(s *abi.SpawnSpec) []byte { return memory(addressOf(s), uint64(uns
 
 // startPage returns what the kernel told this process.
 func startPage() *abi.Start { return (*abi.Start)(pointer(abi.StartPage)) }
+
+// blockAt returns the block of a thread.
+func blockAt(addr uint64) *threadBlock { return (*threadBlock)(pointer(addr)) }
 
 // sharedAt returns the page that a puppet shares with the root process.
 func sharedAt(addr uint64) *shared { return (*shared)(pointer(addr)) }

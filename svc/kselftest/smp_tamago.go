@@ -16,6 +16,7 @@ var smpProofs = []proof{
 	{"ipi resched ok", ipiResched},
 	{"work stealing ok", workStealing},
 	{"vmo seal harts ok", sealHarts},
+	{"parallel threads ok", parallelThreads},
 }
 
 // interrupts counts what harts have told each other, and the threads that they took

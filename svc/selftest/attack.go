@@ -81,6 +81,7 @@ func strikes() []strike {
 		{name: "flood", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
 		{name: "flood-pair", pair: true, during: underAttack, kill: true, ended: status(abi.ExitKilled)},
 		{name: "handle-exhaustion", ended: held},
+		{name: "thread-bomb", ended: held},
 		{name: "vmo-exhaustion", ended: held},
 		{name: "heap-exhaustion", ended: status(abi.ExitNoMem, panicked)},
 		{name: "stack-exhaustion", ended: status(abi.ExitNoMem, panicked)},
