@@ -27,20 +27,15 @@ func (k *Kernel) sysThreadCreate(t *Thread) abi.Errno {
 	if !sv39.UserRange(x[hart.A0], 4) || !sv39.UserRange(x[hart.A1]-1, 1) {
 		return abi.EINVAL
 	}
-	threads := k.threadsOf(p)
-	for i := range threads {
-		n := &threads[i]
-		if n.state != threadGone {
-			continue
-		}
-		k.newThread(n)
-		y := &n.Frame.X
-		y[0], y[hart.SP], y[hart.A0], y[hart.S11] = x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3]
-		x[hart.A0] = k.number(n)
-		k.makeReady(n)
-		return abi.OK
+	n := k.newThread(p)
+	if n == nil {
+		return abi.ENOSPC
 	}
-	return abi.ENOSPC
+	y := &n.Frame.X
+	y[0], y[hart.SP], y[hart.A0], y[hart.S11] = x[hart.A0], x[hart.A1], x[hart.A2], x[hart.A3]
+	x[hart.A0] = k.number(n)
+	k.makeReady(n)
+	return abi.OK
 }
 
 func (k *Kernel) sysThreadSelf(t *Thread) abi.Errno {
@@ -83,11 +78,11 @@ func (k *Kernel) sysThreadExit(t *Thread) abi.Errno {
 func (k *Kernel) sysThreadJoin(t *Thread) abi.Errno {
 	p, x := t.proc, &t.Frame.X
 	n := x[hart.A0]
-	slot := uint32(n)
-	if slot >= threadsPerProcess {
+	threads, slot := k.threadsOf(p), uint32(n)
+	if int(slot) >= len(threads) {
 		return abi.ENOENT
 	}
-	target := &k.threadsOf(p)[slot]
+	target := &threads[slot]
 	switch {
 	case n == k.number(t):
 		return abi.EINVAL

@@ -39,10 +39,11 @@ type Process struct {
 	freeSends uint32 // records for one-way messages to it
 	numTaken  uint32 // requests being served
 
-	numThreads uint32 // that have not ended
-	harts      uint64 // set of harts that may have translations of its space cached
-	next       uint32 // free list
-	futexOrder uint64 // waits on futexes so far
+	numThreads  uint32 // that have not ended
+	usedThreads uint32 // entries of the table that have been used for one
+	harts       uint64 // set of harts that may have translations of its space cached
+	next        uint32 // free list
+	futexOrder  uint64 // waits on futexes so far
 
 	acct  mem.Account
 	space sv39.Space

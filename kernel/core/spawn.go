@@ -153,11 +153,7 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 	var errno abi.Errno
 	if p.space, errno = sv39.NewSpace(k.pool, &p.acct, k.kernelRoot); errno == abi.OK {
 		p.space.Resolve = k.resolve[p.id]
-		threads := k.threadsOf(p)
-		for i := range threads {
-			threads[i].gen = 0
-		}
-		k.newThread(&threads[0])
+		k.newThread(p)
 		errno = k.populate(p, pr)
 	}
 	if errno != abi.OK {
@@ -170,7 +166,7 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 // reset clears what the last process in this table entry left.
 func (p *Process) reset() {
 	p.state, p.doomed = procLive, false
-	p.waiter, p.yielded = 0, 0
+	p.waiter, p.yielded, p.usedThreads = 0, 0, 0
 	p.next, p.harts, p.futexOrder = 0, 0, 0
 	p.initHandles()
 	p.events = callList{}
@@ -186,8 +182,8 @@ func (p *Process) reset() {
 
 // abandon undoes create.
 func (k *Kernel) abandon(p *Process) {
-	if t := &k.threadsOf(p)[0]; t.state != threadGone {
-		k.stop(t)
+	if p.numThreads != 0 {
+		k.stop(&k.threadsOf(p)[0])
 	}
 	k.teardown(p)
 	k.freeProcess(p)

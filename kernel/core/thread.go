@@ -46,23 +46,38 @@ type Thread struct {
 	fpu hart.FPState // floating-point registers, unless the unit holds newer ones
 }
 
-// threadsOf returns the threads of p, the first one first.
+// threadsOf returns the entries that p has used for threads so far, the first thread
+// first.
 func (k *Kernel) threadsOf(p *Process) []Thread {
 	first := (p.id-1)*threadsPerProcess + 1
-	return k.threads[first : first+threadsPerProcess : first+threadsPerProcess]
+	return k.threads[first : first+p.usedThreads : first+threadsPerProcess]
 }
 
-// newThread makes an entry of the table a thread of its process, which is handed
-// its start.
-func (k *Kernel) newThread(t *Thread) {
+// newThread starts a thread of p, which is handed its start. It returns nil if there
+// are as many as there may be.
+func (k *Kernel) newThread(p *Process) *Thread {
+	threads := k.threadsOf(p)
+	i := 0
+	for i < len(threads) && threads[i].state != threadGone {
+		i++
+	}
+	if i == threadsPerProcess {
+		return nil
+	}
+	t := &threads[:i+1][i]
+	if i == len(threads) {
+		p.usedThreads++
+		t.gen = 0
+	}
 	t.Frame = hart.NewFrame()
-	t.proc.setSATP(&t.Frame)
+	p.setSATP(&t.Frame)
 	t.fpu = hart.FPState{}
 	t.state, t.lent = threadHanded, false
 	t.waitDue, t.object = 0, 0
 	t.inFault, t.inSlice = false, false
 	t.saved = [32]uint64{}
-	t.proc.numThreads++
+	p.numThreads++
+	return t
 }
 
 // stop takes t, which no other hart runs, from wherever it is. It is gone then.
