@@ -142,7 +142,9 @@ type proc struct {
 	life uint64
 }
 
-func (s *sim) life(p *Process) proc { return proc{s, p, &s.threads[(p.id-1)*threadsPerProcess+1], p.pid} }
+func (s *sim) life(p *Process) proc {
+	return proc{s, p, &s.threads[(p.id-1)*threadsPerProcess+1], p.pid}
+}
 
 func (q proc) alive() bool {
 	return q.state == procLive && q.pid == q.life && q.main.state != threadGone
