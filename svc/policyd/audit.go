@@ -52,7 +52,10 @@ func (a *auditRecord) record() journal.Record {
 
 // auditor numbers decisions and brings them to the journal, in order.
 type auditor struct {
-	now func() int64
+	now    func() int64
+	pace   int   // audits in a window of the journal
+	began  int64 // of the one in which audits were sent last
+	recent int   // sent in it
 
 	mu      sync.Mutex
 	seq     uint64
@@ -63,7 +66,7 @@ type auditor struct {
 }
 
 func newAuditor(now func() int64) *auditor {
-	return &auditor{now: now, changed: make(chan struct{})}
+	return &auditor{now: now, pace: pace, changed: make(chan struct{})}
 }
 
 func (a *auditor) signal() {
@@ -84,6 +87,37 @@ func (a *auditor) add(r auditRecord) uint64 {
 	a.queue = append(a.queue, r)
 	a.signal()
 	return r.seq
+}
+
+// pace is how many audits are sent within a window of the journal: a little less than
+// it takes from one sender, which leaves room for what policyd logs.
+const pace = journal.Rate - 4
+
+// wait returns when the next audit may be sent, and false when ctx has ended.
+func (a *auditor) wait(ctx context.Context) bool {
+	rest := a.began + int64(journal.Window) - a.now()
+	if rest <= 0 {
+		a.recent = 0
+	} else if a.recent >= a.pace {
+		t := time.NewTimer(time.Duration(rest))
+		defer t.Stop()
+		select {
+		case <-ctx.Done():
+			return false
+		case <-t.C:
+		}
+		a.recent = 0
+	}
+	return true
+}
+
+// counted counts an audit that the journal has taken. A window begins when the first of
+// it is there, which is not before the journal's own begins.
+func (a *auditor) counted() {
+	if a.recent == 0 {
+		a.began = a.now()
+	}
+	a.recent++
 }
 
 // run sends the queue to the journal until ctx ends.
@@ -129,9 +163,13 @@ func (a *auditor) run(ctx context.Context, to journal.Client, log *slog.Logger) 
 // send appends r, again and again, until the journal has it. It reports false when
 // ctx has ended.
 func (a *auditor) send(ctx context.Context, to journal.Client, r *journal.Record, log *slog.Logger) bool {
+	if !a.wait(ctx) {
+		return false
+	}
 	for {
 		_, err := to.Append(ctx, r)
 		if err == nil {
+			a.counted()
 			return true
 		}
 		if ctx.Err() != nil {

@@ -51,6 +51,7 @@ func start(t *testing.T, f *fakeLogd) (*auditor, context.Context) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	a := newAuditor(func() int64 { return 42 })
+	a.pace = 2 * AuditQueue // the fake takes any rate
 	go a.run(ctx, journal.Client{To: f}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	return a, ctx
 }
@@ -79,6 +80,29 @@ func TestLongestAuditFits(t *testing.T) {
 	var got journal.Record
 	if s := got.Decode(r.Append(nil)); s != ipc.StatusOK || got != r {
 		t.Fatal(s)
+	}
+}
+
+// More audits than the journal takes from one sender wait for its next window, so that
+// none is refused there.
+func TestAuditPace(t *testing.T) {
+	f := &fakeLogd{}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	boot := time.Now()
+	a := newAuditor(func() int64 { return int64(time.Since(boot)) + 1 })
+	for range pace + 1 {
+		a.add(auditRecord{reason: policy.NoRule})
+	}
+	go a.run(ctx, journal.Client{To: f}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err := a.sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if d := time.Since(boot); d < journal.Window {
+		t.Errorf("%d audits within %v", pace+1, d)
+	}
+	if pace >= journal.Rate {
+		t.Error("policyd sends more than the journal takes")
 	}
 }
 
