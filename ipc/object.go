@@ -25,6 +25,9 @@ func (p Process) BootCap(i int) Any {
 	return Any{ref{p, abi.BootHandle(i)}}
 }
 
+// Console returns the console of this process, zero if it has none.
+func (p Process) Console() Any { return Any{ref{p, p.Start().Console}} }
+
 // Adopt makes a capability of a bare handle. Only code that tests what the kernel
 // refuses has a use for handles that did not come from this package.
 func (p Process) Adopt(h abi.Handle) Any { return Any{ref{p, h}} }

@@ -189,6 +189,12 @@ func DeriveSignalGrant[R CanGrantSignal](n Notification[R]) (Notification[Signal
 // closes it.
 type Any struct{ ref }
 
+// DeriveAny makes a capability with some of the rights of c.
+func DeriveAny(c Any, rights abi.Rights) (Any, error) {
+	n, err := c.derive(rights, 0)
+	return Any{n}, err
+}
+
 // Movable is a capability that may go along with a message. It arrives without the
 // right to be given away, see [Movable.WithGrant].
 type Movable struct {

@@ -40,12 +40,22 @@ func (c *buildCmd) Run() error {
 }
 
 // bake adds what the command line says to cfg and returns the image.
-func (c *buildCmd) bake(cfg bake.Config) ([]byte, error) {
+func (c *buildCmd) bake(cfg bake.Config, first []string) ([]byte, error) {
 	var err error
 	if cfg.Kernel, err = os.ReadFile(c.Kernel); err != nil {
 		return nil, err
 	}
+	// Those that the manifest names come first, where init finds them.
+	names := slices.Clone(first)
 	for _, name := range slices.Sorted(maps.Keys(c.File)) {
+		if !slices.Contains(first, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if c.File[name] == "" {
+			return nil, fmt.Errorf("%w: the manifest names %q, and no -file has it", manifest.ErrFiles, name)
+		}
 		data, err := os.ReadFile(c.File[name])
 		if err != nil {
 			return nil, err
@@ -91,7 +101,7 @@ func (c *buildCmd) system() ([]byte, error) {
 	img, err := c.bake(bake.Config{
 		Board: board, Root: name, RootFrames: frames,
 		Args: append(args, c.Args...), Env: append(sys.Env, c.Env...), Entries: entries,
-	})
+	}, sys.Manifest.Files)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ const (
 	OpUsage     = 7    // → Usage
 	OpWindow    = 8    // name str8 → moves the window on the device of that name
 	OpInterrupt = 9    // name str8 → moves its interrupt, to the owner of the window
+	OpSpawner   = 10   // → service ids u64…; moves the right to create processes
+	OpFile      = 11   // name str8 → moves the entry of the archive
 	OpLogProbe  = 0x7f // → init has logged a line
 )
 
@@ -162,6 +164,36 @@ func (c Client) Interrupt(ctx context.Context, name string) (ipc.IRQ[ipc.Drive],
 		return ipc.IRQ[ipc.Drive]{}, err
 	}
 	return got.IRQ()
+}
+
+// File asks for an entry of the archive, by its name: for memory that can be read
+// and, for a spawner and if it is a program, executed. [ipc.StatusDenied]: the
+// manifest does not give it to the caller.
+func (c Client) File(ctx context.Context, name string) (ipc.Any, error) {
+	return c.take(ctx, OpFile, name)
+}
+
+// Spawner asks for the right to create processes, and for the identities that these
+// must not have: those of the services of the manifest, init included, whether they
+// live or not. [ipc.StatusDenied]: manifest or policyd do not allow it.
+func (c Client) Spawner(ctx context.Context) (s ipc.Spawner, reserved []uint64, err error) {
+	call, err := c.Get()
+	if err != nil {
+		return s, nil, err
+	}
+	defer c.Put(call)
+	resp, err := call.Do(ctx, OpSpawner, nil)
+	if err != nil {
+		return s, nil, err
+	}
+	if len(resp)%8 != 0 || len(resp) > 8*MaxServices {
+		return s, nil, ipc.ErrProtocol
+	}
+	for d := wire.Read(resp); !d.Done(); {
+		reserved = append(reserved, d.U64())
+	}
+	s, err = call.Take().Spawner()
+	return s, reserved, err
 }
 
 // Ready tells init that the service answers requests, and hands over a capability

@@ -45,6 +45,10 @@ func (s *supervisor) handle(q *ipc.Request, from *child) {
 		s.opConnect(q, from)
 	case control.OpWindow, control.OpInterrupt:
 		s.opDevice(q, from)
+	case control.OpFile:
+		s.opFile(q, from)
+	case control.OpSpawner:
+		s.opSpawner(q, from)
 	case control.OpWhoAmI:
 		b := wire.AppendU64(q.Inline(), q.SenderService)
 		b = wire.AppendU64(b, q.Badge)

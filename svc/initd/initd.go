@@ -54,6 +54,7 @@ const (
 	capPrograms
 	capManifest
 	capPolicy
+	capFiles // and on: those that services have, see manifest.Manifest.Files
 )
 
 // Names of the services that init itself depends on.
@@ -120,7 +121,7 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 	}
 	s := &supervisor{
 		env: env, spawner: spawner, programs: programs, programSize: info.Size, rules: rules,
-		changed: make(chan struct{}), over: make(chan error, 1),
+		files: m.Files, changed: make(chan struct{}), over: make(chan error, 1),
 		log: journal.NewHandler(env.Name, slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn)),
 	}
 	env.Log = slog.New(s.log)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nexus.internal/ipc"
+	"nexus.internal/ipc/abi"
 	"nexus.internal/svc"
 	"nexus.internal/svc/control"
 	"nexus.internal/svc/journal"
@@ -40,6 +41,7 @@ type supervisor struct {
 
 	mu       sync.Mutex // guards what follows and the state of children
 	children []*child
+	files    []string      // names of the archive's entries from capFiles on
 	changed  chan struct{} // closed and replaced when a child's state changes
 	closing  bool
 }
@@ -130,7 +132,11 @@ func (s *supervisor) spawn(c *child) (uint32, error) {
 		Caps: []ipc.Given{ipc.GiveSend(c.control, c.badge())},
 	}
 	if c.service.Console {
-		spec.Caps = append(spec.Caps, ipc.GiveConsole(s.env.Process.BootCap(capConsole)))
+		give := ipc.GiveConsole(s.env.Process.BootCap(capConsole))
+		if c.service.Spawner {
+			give.Rights |= abi.RightGrant
+		}
+		spec.Caps = append(spec.Caps, give)
 		spec.Console = len(spec.Caps)
 	}
 	if c.service.Name == policydName {

@@ -35,6 +35,7 @@ const (
 	MaxServices = 64               // as many as there are badges in a word of notification bits
 	MaxCalls    = 32               // services that one service may call
 	MaxDevices  = 8                // devices that one service may own
+	MaxFiles    = 8                // entries of the archive that services may have
 	MaxStrings  = 16               // arguments, and environment strings, of one service
 	MaxString   = 256              // bytes of one of them
 	MaxFrames   = 1 << 20          // pages of one budget: 4 GiB, all memory below user space
@@ -62,6 +63,7 @@ var (
 	ErrReady     = errors.New("manifest: readiness timeout out of range")
 	ErrRestart   = errors.New("manifest: restart policy out of range")
 	ErrDevices   = errors.New("manifest: devices unknown, listed twice or too many")
+	ErrFiles     = errors.New("manifest: files unknown, listed twice or too many")
 	ErrStrings   = errors.New("manifest: arguments or environment out of range")
 )
 
@@ -108,19 +110,24 @@ type Service struct {
 	Env       []string      `cbor:"4,keyasint,omitempty"` // "key=value"
 	Frames    uint64        `cbor:"5,keyasint"`           // budget in pages
 	Console   bool          `cbor:"6,keyasint,omitempty"` // gets a console for its standard output
-	Spawn     bool          `cbor:"7,keyasint,omitempty"` // may create processes
+	Spawn     bool          `cbor:"7,keyasint,omitempty"` // may have services started on demand
 	Calls     []Call        `cbor:"8,keyasint,omitempty"`
 	Restart   Restart       `cbor:"9,keyasint"`
 	Ready     time.Duration `cbor:"10,keyasint"`           // how long init waits for its readiness
 	Demand    bool          `cbor:"11,keyasint,omitempty"` // is started when asked for, not at boot
 	Essential bool          `cbor:"12,keyasint,omitempty"` // when it has ended for good, the system ends with its status
 	Devices   []string      `cbor:"13,keyasint,omitempty"` // that it may own; see Device
+	Files     []string      `cbor:"14,keyasint,omitempty"` // entries of the archive that it may have
+	Spawner   bool          `cbor:"15,keyasint,omitempty"` // may create processes that are no services, of all files, and pass its console on
 }
 
 // Manifest is the whole system, in start order.
 type Manifest struct {
 	Version  int       `cbor:"1,keyasint"`
 	Services []Service `cbor:"2,keyasint"`
+	// Files are the entries of the archive behind those that init itself needs: all
+	// that services have, in the order of their names.
+	Files []string `cbor:"3,keyasint,omitempty"`
 }
 
 // Lookup returns the service of that name, or nil.
@@ -200,6 +207,10 @@ func ParseDevice(name string) (Device, bool) {
 	}
 	return Device{}, false
 }
+
+// MayHave reports whether the manifest lets the service s have the named file: a
+// spawner may have all that anybody has.
+func (s *Service) MayHave(name string) bool { return s.Spawner || slices.Contains(s.Files, name) }
 
 // ServiceID returns the identity that the kernel gives a service of that name:
 // its FNV-1a hash of 64 bits.
@@ -285,10 +296,18 @@ func (m *Manifest) Validate() error {
 		}
 		place[s.Name], ids[id] = i, s.Name
 	}
+	if err := validFiles(m.Files); err != nil {
+		return err
+	}
 	for i := range m.Services {
 		s := &m.Services[i]
 		if err := s.validate(); err != nil {
 			return fmt.Errorf("%w: service %q", err, s.Name)
+		}
+		for _, name := range s.Files {
+			if !slices.Contains(m.Files, name) {
+				return fmt.Errorf("%w: %q has %q", ErrFiles, s.Name, name)
+			}
 		}
 		for _, c := range s.Calls {
 			at, ok := place[c.Name]
@@ -332,6 +351,9 @@ func (s *Service) validate() error {
 			return fmt.Errorf("%w: %.40q", ErrDevices, name)
 		}
 	}
+	if err := validFiles(s.Files); err != nil {
+		return err
+	}
 	for _, list := range [][]string{s.Args, s.Env} {
 		if len(list) > MaxStrings {
 			return fmt.Errorf("%w: %d strings", ErrStrings, len(list))
@@ -348,6 +370,19 @@ func (s *Service) validate() error {
 		}
 	}
 	return s.Restart.validate()
+}
+
+// validFiles checks a list of names of files, which stand in their order.
+func validFiles(names []string) error {
+	if len(names) > MaxFiles {
+		return fmt.Errorf("%w: %d", ErrFiles, len(names))
+	}
+	for i, name := range names {
+		if !validName(name) || i > 0 && names[i-1] >= name {
+			return fmt.Errorf("%w: %q", ErrFiles, name)
+		}
+	}
+	return nil
 }
 
 func (r *Restart) validate() error {

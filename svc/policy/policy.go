@@ -36,6 +36,8 @@ const (
 const (
 	Core     = "ipc.core"        // talk to services; the object is which
 	Spawn    = "proc.spawn"      // have processes started; the object is which
+	Create   = "proc.create"     // create processes that are no services
+	Console  = "proc.console"    // have a child of one's own print on the console
 	Delegate = "policy.delegate" // ask about other subjects
 	ReadLog  = "log.read"        // read the journal, which has what every service said
 	Device   = "device.mmio."    // prefix: own a device of the class whose name follows; the object is which

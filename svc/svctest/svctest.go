@@ -91,7 +91,7 @@ type System struct {
 }
 
 // Boot starts init with a manifest and policy rules. The table has the programs of
-// the manifest. The system is killed when the test ends.
+// the manifest; its files are all alike. The system is killed when the test ends.
 func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table svc.Table) *System {
 	t.Helper()
 	encoded, err := manifest.Encode(m)
@@ -122,7 +122,11 @@ func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table s
 	}
 	rng := k.AddDevice(slot(4))
 	k.AddDevice(slot(0)) // an empty one
-	root := k.Boot("init", []byte("\x7fELF"), pad(encoded), pad(policy))
+	files := [][]byte{[]byte("\x7fELF"), pad(encoded), pad(policy)}
+	for range m.Files {
+		files = append(files, pad([]byte("\x7fELF")))
+	}
+	root := k.Boot("init", files...)
 	env, err := svc.NewEnv(root.Self(), "init", []string{"init"}, root, true)
 	if err != nil {
 		t.Fatal(err)

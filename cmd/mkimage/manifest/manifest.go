@@ -101,6 +101,8 @@ type service struct {
 	BudgetKiB     uint64 `toml:"budget_kib"`
 	Console       bool
 	Spawn         bool
+	Spawner       bool
+	Files         []string
 	Calls, Lazy   []string
 	Devices       []string
 	Restart       policy
@@ -217,7 +219,10 @@ func build(sys *system, before first, services []service) (*System, error) {
 			return nil, fmt.Errorf("%w: service %q and [first]", manifest.ErrDuplicate, svc.Name)
 		}
 		s.Manifest.Services = append(s.Manifest.Services, svc)
+		s.Manifest.Files = append(s.Manifest.Files, svc.Files...)
 	}
+	slices.Sort(s.Manifest.Files)
+	s.Manifest.Files = slices.Compact(s.Manifest.Files)
 	var err error
 	if s.Manifest.Services, err = startOrder(s.Manifest.Services); err != nil {
 		return nil, err
@@ -245,12 +250,13 @@ func decode(text string, v any) error {
 func (src *service) convert() (manifest.Service, error) {
 	s := manifest.Service{
 		Name: src.Name, Program: src.Program, Args: src.Args, Env: src.Env,
-		Frames: frames(src.BudgetKiB), Console: src.Console, Spawn: src.Spawn,
+		Frames: frames(src.BudgetKiB), Console: src.Console, Spawn: src.Spawn, Spawner: src.Spawner,
 		Ready: src.Ready.or(defaultReady), Demand: src.Demand, Essential: src.Essential, Devices: src.Devices,
 	}
 	if s.Program == "" {
 		s.Program = s.Name
 	}
+	s.Files = slices.Sorted(slices.Values(src.Files))
 	for _, name := range src.Calls {
 		s.Calls = append(s.Calls, manifest.Call{Name: name, Lazy: slices.Contains(src.Lazy, name)})
 	}

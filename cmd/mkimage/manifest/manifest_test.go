@@ -43,6 +43,39 @@ restart_limit = 9
 
 func parse(text string) (*System, error) { return Parse(Source{"system.toml", text}) }
 
+// Which files there are follows from the services, each once, in order.
+func TestFiles(t *testing.T) {
+	s, err := parse(sample + `
+[[service]]
+name = "a"
+budget_kib = 2048
+files = ["two", "one"]
+spawner = true
+[[service]]
+name = "b"
+budget_kib = 2048
+files = ["two", "three"]
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(s.Manifest.Files, " "); got != "one three two" {
+		t.Errorf("files %q", got)
+	}
+	a, b := s.Manifest.Lookup("a"), s.Manifest.Lookup("b")
+	if !a.MayHave("one") || !a.MayHave("two") || a.MayHave("three") || !a.Spawner || b.Spawner || !b.MayHave("three") {
+		t.Errorf("%+v, %+v", a, b)
+	}
+	r := Rules{"selftest-client": {capIPC, capSpawn}, "policyd": {capIPC}, "a": {capSpawn}}
+	if err := s.CheckGrants(r); !errors.Is(err, ErrGrant) {
+		t.Errorf("a spawner that the policy lets create nothing: %v", err)
+	}
+	r["a"] = []string{capMake}
+	if err := s.CheckGrants(r); err != nil {
+		t.Error(err)
+	}
+}
+
 // A description may be spread over files; one of them has [system].
 func TestParseFiles(t *testing.T) {
 	more := Source{"test.toml", "[[service]]\nname = \"probe\"\nbudget_kib = 2048\ncalls = [\"logd\"]\n"}

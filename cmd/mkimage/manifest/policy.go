@@ -13,8 +13,9 @@ import (
 // Capabilities that a service needs from the policy for what the manifest lets
 // it do.
 const (
-	capIPC   = "ipc.core"   // to be connected to any service
-	capSpawn = "proc.spawn" // to create processes
+	capIPC   = "ipc.core"    // to be connected to any service
+	capSpawn = "proc.spawn"  // to have services started
+	capMake  = "proc.create" // to create processes
 
 	capDevice = "device.mmio." // prefix: to own a device of the class that follows
 )
@@ -85,6 +86,9 @@ func (s *System) CheckGrants(r Rules) error {
 			if d, _ := manifest.ParseDevice(name); !slices.Contains(r[svc.Name], capDevice+d.Class) {
 				return fmt.Errorf("%w: %q owns the device %q without %q", ErrGrant, svc.Name, name, capDevice+d.Class)
 			}
+		}
+		if svc.Spawner && !slices.Contains(r[svc.Name], capMake) {
+			return fmt.Errorf("%w: %q is a spawner without %q", ErrGrant, svc.Name, capMake)
 		}
 	}
 	return nil
