@@ -18,8 +18,9 @@ PROCESS := $(TARGET) $(NEXUS_GO)
 KERNEL  := GOOSPKG=github.com/usbarmory/tamago $(TARGET) $(NEXUS_GO)
 BUILDFLAGS := -trimpath -buildvcs=false
 MKIMAGE := $(BUILD)/mkimage
+CHILDREN := hello exit0 exit42 crash
 SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -manifest cmd/mkimage/system/nexus.toml -policy cmd/mkimage/system/policy
-TESTS   := -manifest cmd/mkimage/system/test/nexus.toml -policy cmd/mkimage/system/test/policy -file kselftest=$(BUILD)/kselftest.bin
+TESTS   := -manifest cmd/mkimage/system/test/nexus.toml -policy cmd/mkimage/system/test/policy -file kselftest=$(BUILD)/kselftest.bin $(foreach c,$(CHILDREN),-file child-$(c)=$(BUILD)/child-$(c).elf)
 SOURCES := board cmd ipc kernel svc test
 
 .PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
@@ -42,6 +43,7 @@ programs: toolchain
 build: programs ## build the images: build/nexus.img, and build/nexus-test.img with the tests
 	$(MKIMAGE) build $(SYSTEM) -o $(BUILD)/nexus.img
 	@$(GO) run ./cmd/kselftest $(BUILD)/kselftest.bin
+	@for c in $(CHILDREN); do $(PROCESS) build $(BUILDFLAGS) -ldflags "-s -w" -o $(BUILD)/child-$$c.elf ./cmd/child/$$c || exit 1; done
 	$(MKIMAGE) build $(SYSTEM) $(TESTS) -o $(BUILD)/nexus-test.img
 
 qemu: build ## boot on the serial console and stay up; Ctrl-A X ends it (SMP=, MEMORY=)

@@ -12,6 +12,7 @@ import (
 	"nexus.internal/ipc"
 	"nexus.internal/svc"
 	"nexus.internal/svc/bench"
+	"nexus.internal/svc/execd"
 	"nexus.internal/svc/hostile"
 	"nexus.internal/svc/initd"
 	"nexus.internal/svc/kselftest"
@@ -25,6 +26,7 @@ var table = svc.Table{
 	"init":            initd.Main,
 	"policyd":         policyd.Main,
 	"logd":            logd.Main,
+	"execd":           execd.Main,
 	"kselftest":       kselftest.Main,
 	"selftest-client": selftest.Main,
 	"mortal":          mortal.Main,

@@ -13,7 +13,7 @@ import (
 )
 
 // Protocol is the language of the service.
-var Protocol = ipc.Protocol{Magic: [2]byte{'E', 'X'}, Version: 1}
+var Protocol = ipc.Protocol{Magic: [2]byte{'E', 'G'}, Version: 1}
 
 // Operations, with what a request carries → what its reply carries.
 const (

@@ -15,6 +15,8 @@ import (
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc"
+	"nexus.internal/svc/child"
+	"nexus.internal/svc/exec"
 	"nexus.internal/svc/journal"
 )
 
@@ -37,6 +39,8 @@ const (
 	OpHello = 2 // what the service calls: the kernel tells the receiver who it is
 	OpDie   = 3 // never answered: the process ends with Status
 	OpRead  = 4 // → the status that a query of the journal gets, which this service may not read
+	OpExec  = 5 // → the status that starting a program with the console gets
+	OpAdopt = 6 // moves a capability to send → a program was started that has it
 )
 
 // Status is the exit status with which it dies.
@@ -101,7 +105,7 @@ func serve(ctx context.Context, env *svc.Env) error {
 	if err != nil {
 		return err
 	}
-	logd := journal.Client{To: env.Dial("logd", journal.Protocol)}
+	logd, execd := journal.Client{To: env.Dial("logd", journal.Protocol)}, env.Dial("execd", exec.Protocol)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := ipc.NewServer(ep, Protocol, 1, func(q *ipc.Request) {
@@ -113,6 +117,10 @@ func serve(ctx context.Context, env *svc.Env) error {
 			cancel(svc.Exit(Status))
 		case OpRead:
 			q.Reply(read(ctx, logd), nil)
+		case OpExec:
+			q.Reply(statusOf(start(ctx, env, execd, ipc.Any{})), nil)
+		case OpAdopt:
+			q.Reply(statusOf(start(ctx, env, execd, q.Take())), nil)
 		default:
 			q.Reply(ipc.StatusUnsupported, nil)
 		}
@@ -123,6 +131,37 @@ func serve(ctx context.Context, env *svc.Env) error {
 // read queries the journal and returns what that ends with.
 func read(ctx context.Context, logd journal.Client) ipc.Status {
 	_, err := logd.Query(ctx, 0, 1, "")
+	return statusOf(err)
+}
+
+// start opens a session with execd and has a program started: one that has the
+// console, or what give is.
+func start(ctx context.Context, env *svc.Env, execd *svc.Remote, give ipc.Any) error {
+	c, err := execd.Client(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := exec.Open(ctx, env.Process, c)
+	if err != nil {
+		return err
+	}
+	r := &exec.Request{Name: "mortal", File: child.Hello, Frames: child.Frames, Args: []string{"mortal"}, Flags: exec.FlagConsole}
+	if give.Valid() {
+		r.Flags = exec.FlagHold
+	}
+	id, _, err := s.Spawn(ctx, r, exec.Program{})
+	if err != nil || !give.Valid() {
+		return errors.Join(err, s.Close())
+	}
+	if _, err := s.Give(ctx, id, give.Move(), abi.RightSend); err != nil {
+		return err
+	}
+	_, err = s.Start(ctx, id) // the session stays until this process ends
+	return err
+}
+
+// statusOf returns the status that an error is.
+func statusOf(err error) ipc.Status {
 	if err == nil {
 		return ipc.StatusOK
 	}

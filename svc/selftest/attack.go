@@ -161,6 +161,16 @@ func (t *tester) answers(ctx context.Context) error {
 			}
 			return fmt.Errorf("unknown operation: %v", err)
 		}},
+		{"execd", func(ctx context.Context) error {
+			if t.session == nil {
+				return nil // not in this system
+			}
+			_, err := t.session.Ended(ctx, 0)
+			if errors.Is(err, ipc.StatusNotFound) {
+				return nil // no children
+			}
+			return fmt.Errorf("wait for no children: %v", err)
+		}},
 		{"logd", func(ctx context.Context) error {
 			_, err := t.journal.Stats(ctx)
 			return err
@@ -318,13 +328,18 @@ func (t *tester) calm(ctx context.Context) (*control.Usage, error) {
 // unchanged verifies that the system uses what it used before the first attack: all
 // memory is back, and nobody else was started again or has another budget.
 func (t *tester) unchanged(ctx context.Context) error {
+	return t.settled(ctx, t.base)
+}
+
+// settled verifies that the system comes to use what it used before.
+func (t *tester) settled(ctx context.Context, before *control.Usage) error {
 	var err error
 	for range settle {
 		after, uerr := t.env.Control.Usage(ctx)
 		if uerr != nil {
 			return fmt.Errorf("usage afterwards: %w", uerr)
 		}
-		if err = same(t.base, after); err == nil {
+		if err = same(before, after); err == nil {
 			return nil
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"nexus.internal/ipc"
 	"nexus.internal/svc"
 	"nexus.internal/svc/control"
+	"nexus.internal/svc/exec"
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/policy"
 )
@@ -37,6 +38,8 @@ type tester struct {
 	env     *svc.Env
 	policyd *svc.Remote
 	logd    *svc.Remote
+	execd   *svc.Remote
+	session *exec.Session // with execd, from the first proof that needs one
 	policy  policy.Client
 	journal journal.Client
 	self    uint64         // own service id
@@ -47,9 +50,10 @@ type tester struct {
 	loop     *loop
 }
 
-// Main is the service. The argument "mortal" adds the proofs that take the service of
-// that name, "drive" those that take a device that works, "attacks" runs hostile services, and "attacks=a,b" only these;
-// "patience=2s" bounds each proof more tightly.
+// Main is the service. The argument "exec" adds the proofs of execd, "mortal" those that
+// take the service of that name, "drive" those that take a device that works, "attacks"
+// runs hostile services, and "attacks=a,b" only these; "patience=2s" bounds each proof
+// more tightly.
 func Main(ctx context.Context, env *svc.Env) error {
 	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
 		return err
@@ -58,15 +62,18 @@ func Main(ctx context.Context, env *svc.Env) error {
 		env:     env,
 		policyd: env.Dial("policyd", policy.Protocol),
 		logd:    env.Dial("logd", journal.Protocol),
+		execd:   env.Dial(execdName, exec.Protocol),
 		self:    env.Process.Start().ServiceID,
 
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	var readers, drives, restarts, attacks []proof
+	var programs, lives, readers, drives, restarts, attacks []proof
 	for _, arg := range env.Args[1:] {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
+		case "exec":
+			programs, lives = execProofs, lifeProofs
 		case "mortal":
 			readers, restarts = readerProofs, restartProofs
 		case "drive":
@@ -82,7 +89,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range slices.Concat(policyProofs, logProofs, readers, ipcProofs, drives, restarts, attacks) {
+	for _, p := range slices.Concat(policyProofs, programs, logProofs, readers, ipcProofs, drives, restarts, lives, attacks) {
 		if err := t.prove(ctx, p); err != nil {
 			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
 			return svc.Exit(1)

@@ -34,6 +34,7 @@ var Layers = []Layer{
 
 	{Path: "svc", Inside: []string{"ipc"}, Outside: []string{"github.com/fxamacker/cbor/v2"}},
 	{Path: "cmd/services", Inside: []string{"svc", "ipc"}},
+	{Path: "cmd/child", Inside: []string{"svc/child", "ipc"}},
 
 	// Helpers of tests, beside what they help to test.
 	{Path: "ipc/ipctest", Inside: []string{"ipc"}, Host: true},

@@ -1,0 +1,130 @@
+package exec
+
+import (
+	"context"
+
+	"nexus.internal/ipc"
+	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/wire"
+)
+
+// Session is a connection to execd with the children that were started over it. Its
+// methods may be used by several goroutines.
+type Session struct {
+	c      *ipc.Client
+	tether ipc.Endpoint[ipc.Serve] // nobody receives from it; that it closes is what counts
+}
+
+// Open opens the session of a process, which has one at a time. [ipc.StatusDenied]:
+// policyd does not let it have programs started.
+func Open(ctx context.Context, p ipc.Process, c *ipc.Client) (*Session, error) {
+	ep, err := p.NewEndpoint(1, ipc.HeaderSize)
+	if err != nil {
+		return nil, err
+	}
+	give, err := ipc.DeriveSendGrant(ep, 0)
+	if err != nil {
+		ep.Close()
+		return nil, err
+	}
+	if _, err := moving(ctx, c, OpOpen, nil, ipc.MoveSend(give)); err != nil {
+		ep.Close()
+		return nil, err
+	}
+	return &Session{c, ep}, nil
+}
+
+// Close ends the session and its children.
+func (s *Session) Close() error { return s.tether.Close() }
+
+// moving makes a call that moves a capability, and returns its payload in memory of
+// its own.
+func moving(ctx context.Context, c *ipc.Client, op uint16, payload []byte, m ipc.Movable) ([]byte, error) {
+	call, err := c.Get()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Put(call)
+	call.Move(m)
+	resp, err := call.DoSmall(ctx, op, payload)
+	return append([]byte(nil), resp...), err
+}
+
+// Program is what a child is made from, beside its [Request]: memory that holds it and
+// that nobody can write any more. It goes to execd.
+type Program = ipc.VMO[ipc.ReadGrant]
+
+// Spawn creates a child. With [FlagHold] it waits for [Session.Start]. An error of the
+// kernel or of policyd is a [Reason]; see [ReasonOf].
+func (s *Session) Spawn(ctx context.Context, r *Request, program Program) (id, pid uint32, err error) {
+	if status := r.Check(); status != ipc.StatusOK {
+		return 0, 0, status
+	}
+	m := ipc.Movable{}
+	if r.File == "" {
+		m = ipc.MoveVMO(program)
+	}
+	resp, err := moving(ctx, s.c, OpSpawn, r.Append(nil), m)
+	if err != nil {
+		return 0, 0, err
+	}
+	d := wire.Read(resp)
+	id, pid = d.U32(), d.U32()
+	if !d.Done() {
+		return 0, 0, ipc.ErrProtocol
+	}
+	return id, pid, nil
+}
+
+// Give gives a child that is held a capability with these rights, and returns where it
+// will find it: see abi.BootHandle. The capability must have the right Grant; it goes
+// to execd. [CapTableFull]: a child starts with [MaxCaps] at most.
+func (s *Session) Give(ctx context.Context, id uint32, m ipc.Movable, rights abi.Rights) (index int, err error) {
+	resp, err := moving(ctx, s.c, OpGive, wire.AppendU32(wire.AppendU32(nil, id), uint32(rights)), m.WithGrant())
+	if err == nil && len(resp) != 1 {
+		err = ipc.ErrProtocol
+	}
+	if err != nil {
+		return 0, err
+	}
+	return int(resp[0]), nil
+}
+
+// Start starts a child that was held.
+func (s *Session) Start(ctx context.Context, id uint32) (pid uint32, err error) {
+	var resp [4]byte
+	n, err := s.c.Call(ctx, OpStart, wire.AppendU32(nil, id), resp[:])
+	d := wire.Read(resp[:n])
+	pid = d.U32()
+	if err == nil && !d.Done() {
+		err = ipc.ErrProtocol
+	}
+	return pid, err
+}
+
+// Wait waits until a child, or any for id 0, has ended, and returns how. Each end is
+// told once. [ipc.StatusNotFound]: there is no such child. A deadline of ctx ends the
+// wait and nothing else.
+func (s *Session) Wait(ctx context.Context, id uint32) (End, error) { return s.wait(ctx, id, 0) }
+
+// Ended is [Session.Wait] without waiting: if no such child has ended, that is
+// [ipc.StatusUnavailable].
+func (s *Session) Ended(ctx context.Context, id uint32) (End, error) {
+	return s.wait(ctx, id, FlagNoWait)
+}
+
+func (s *Session) wait(ctx context.Context, id uint32, flags byte) (End, error) {
+	var resp [40]byte
+	n, err := s.c.Call(ctx, OpWait, append(wire.AppendU32(nil, id), flags), resp[:])
+	var e End
+	if err == nil && !e.Decode(resp[:n]) {
+		err = ipc.ErrProtocol
+	}
+	return e, err
+}
+
+// Kill ends a child; its end can be waited for. One that was held is forgotten.
+func (s *Session) Kill(ctx context.Context, id uint32) error {
+	_, err := s.c.Call(ctx, OpKill, wire.AppendU32(nil, id), nil)
+	return err
+}
