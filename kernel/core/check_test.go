@@ -53,64 +53,6 @@ func (c *checker) want(ok bool, format string, args ...any) {
 	}
 }
 
-func (c *checker) scheduler() {
-	running, ready := 0, 0
-	for i := range c.threads[1:] {
-		t := &c.threads[i+1]
-		p := t.proc
-		c.want(t.id == uint32(i+1) && p == &c.procs[i/threadsPerProcess+1], "thread %d: id %d of proc %d", i+1, t.id, p.id)
-		if t.state == threadGone {
-			c.want(c.h.deadline.pos[t.id] == 0, "thread %d is gone and has a deadline", t.id)
-			continue
-		}
-		c.owned.threads[p.id]++
-		c.want(p.state == procLive, "thread %d in state %d: its process has ended", t.id, t.state)
-		c.want((t.state == threadWaiting) == (p.waiter == t.id), "thread %d in state %d: waiter of proc %d is %d", t.id, t.state, p.id, p.waiter)
-		c.want(t.state != threadReady && t.state != threadRunning || t.waitDue == 0, "thread %d can run and has a deadline", t.id)
-		c.want(t.waitDue == 0 || c.due(t.id, t.waitDue), "thread %d: wait deadline %d not in the heap", t.id, t.waitDue)
-		switch t.state {
-		case threadRunning:
-			running++
-			c.want(c.h.cur == t.id, "thread %d runs, current is %d", t.id, c.h.cur)
-		case threadReady:
-			ready++
-		case threadWaiting:
-			c.want(!p.hasEvent(), "thread %d waits with an event there", t.id)
-		case threadFutex:
-			c.want(t.object%4 == 0 && t.order <= p.futexOrder, "thread %d waits on futex %#x as number %d of %d", t.id, t.object, t.order, p.futexOrder)
-		case threadJoining:
-			target := &c.threads[(p.id-1)*threadsPerProcess+1+uint32(t.object)]
-			c.want(target != t && target.state != threadGone && c.number(target) == t.object, "thread %d waits for the end of %#x", t.id, t.object)
-		default:
-			c.want(false, "thread %d: state %d", t.id, t.state)
-		}
-	}
-	c.want(running == 1 == (c.h.cur != 0), "%d threads run, current is %d", running, c.h.cur)
-	c.want(c.h.cur != 0 || ready == 0, "idle with %d ready", ready)
-	prev := uint32(0)
-	for i := c.h.ready.head; i != 0; i = c.threads[i].next {
-		c.want(c.threads[i].prev == prev && c.threads[i].state == threadReady, "ready queue broken at thread %d", i)
-		prev = i
-		ready--
-	}
-	c.want(prev == c.h.ready.tail && ready == 0, "ready queue: tail %d, last %d, %d missing", c.h.ready.tail, prev, ready)
-	d := &c.h.deadline
-	for i := range d.n {
-		id := d.heap[i]
-		c.want(d.pos[id] == uint32(i+1), "deadline heap: entry %d at %d says %d", id, i, d.pos[id])
-		c.want(i == 0 || d.key[d.heap[(i-1)/2]] <= d.key[id], "deadline heap: out of order at %d", i)
-	}
-	if p := c.h.Current(); p != nil {
-		c.want(p.fpOn() == (c.h.fpOwner == p.id), "floating-point unit on: %v, owner %d, running %d", p.fpOn(), c.h.fpOwner, p.id)
-	}
-	c.want(c.h.fpOwner == 0 || c.threads[c.h.fpOwner].state != threadGone, "ended thread owns the floating-point unit")
-}
-
-// due reports whether entry id of the deadline heap comes up by when.
-func (c *checker) due(id uint32, when int64) bool {
-	return c.h.deadline.pos[id] != 0 && c.h.deadline.key[id] <= max(when, 1)
-}
-
 func (c *checker) processes() {
 	free := 0
 	for i := c.freeProcs; i != 0; i = c.procs[i].next {
@@ -129,7 +71,7 @@ func (c *checker) processes() {
 		c.want(p.refs == c.refs.procs[i], "proc %d: %d references, %d capabilities", i, p.refs, c.refs.procs[i])
 		if p.state == procZombie {
 			c.want(p.refs != 0, "zombie %d without capabilities", i)
-			c.want(c.h.deadline.pos[dueCalls+i] == 0 && p.space.Root == 0 && p.acct.Used() == 0 && p.acct.Limit() == 0, "zombie %d has memory or a deadline", i)
+			c.want(c.dueHart[dueCalls+i] == 0 && p.space.Root == 0 && p.acct.Used() == 0 && p.acct.Limit() == 0, "zombie %d has memory or a deadline", i)
 			c.want(p.events.head|p.numTaken|p.endpoints|p.notifs == 0 && p.numRegions == 0, "zombie %d has queues", i)
 			continue
 		}
@@ -146,7 +88,7 @@ func (c *checker) processes() {
 // process checks what belongs to one live process.
 func (c *checker) process(p *Process) {
 	c.want(p.numThreads == c.owned.threads[p.id], "proc %d: %d threads, count says %d", p.id, c.owned.threads[p.id], p.numThreads)
-	c.want(!p.doomed, "proc %d is doomed, and nothing runs elsewhere", p.id)
+	c.want(!p.doomed || p.numThreads != 0, "proc %d is doomed, and nothing of it runs", p.id)
 	c.want(p.waiter == 0 || c.threads[p.waiter].state == threadWaiting && c.threads[p.waiter].proc == p, "proc %d: waiter %d", p.id, p.waiter)
 	c.want(p.yielded == 0 || c.threads[p.yielded].state == threadReady && c.threads[p.yielded].proc == p, "proc %d: yielded %d", p.id, p.yielded)
 	c.list(&p.events, func(i uint32, k *call) {
@@ -379,11 +321,11 @@ func (c *checker) timerTable() {
 	used := 0
 	for i := 1; i <= maxTimers; i++ {
 		t := &c.timers[i]
-		if t.refs|c.refs.tmrs[i] == 0 && t.due == 0 && c.h.deadline.pos[dueTimers+i] == 0 {
+		if t.refs|c.refs.tmrs[i] == 0 && t.due == 0 && c.dueHart[dueTimers+i] == 0 {
 			continue
 		}
 		c.want(t.refs == c.refs.tmrs[i], "timer %d: %d references, %d capabilities", i, t.refs, c.refs.tmrs[i])
-		c.want((t.due != 0) == (c.h.deadline.pos[dueTimers+i] != 0), "timer %d: due %d, in the heap %v", i, t.due, c.h.deadline.pos[dueTimers+i] != 0)
+		c.want((t.due != 0) == (c.dueHart[dueTimers+i] != 0), "timer %d: due %d, in the heap %v", i, t.due, c.dueHart[dueTimers+i] != 0)
 		if t.refs != 0 {
 			used++
 			c.owned.tmrs[t.owner]++

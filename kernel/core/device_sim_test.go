@@ -90,20 +90,18 @@ func (c *plic) wanted() bool {
 	return false
 }
 
-// external does what the hart does about the interrupts of devices: it traps out
+// external does what the boot hart does about the interrupts of devices: it traps out
 // of whoever runs as long as there are any, or wakes up.
 func (s *sim) external() (traps int) {
 	for ; s.plic.wanted(); traps++ {
 		if traps > int(s.numDevices) {
 			s.tb.Fatal("interrupts have no end")
 		}
-		if t := s.Current(); t != nil {
-			t.Frame.Cause, t.Frame.Full = hart.CauseExternal, 1
-			s.Trap(t)
+		if t := s.On(0).Current(); t != nil {
+			s.trapped(t, hart.CauseExternal, 1)
 			continue
 		}
-		s.External()
-		s.Tick()
+		s.rouse(0)
 	}
 	return traps
 }

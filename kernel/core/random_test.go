@@ -1,7 +1,6 @@
 package core
 
 import (
-	"encoding/binary"
 	"testing"
 
 	"nexus.internal/ipc/abi"
@@ -47,10 +46,17 @@ type world struct {
 	rights map[uint64][]uint64 // reply rights by pid, good and stale ones
 	old    map[uint64][]uint64 // handles by pid that were good once
 	sids   map[uint64]uint64   // of every pid
+	floats map[floatKey]uint64 // what a thread has left in a floating-point register
 }
 
-func newWorld(tb testing.TB, c chooser) *world {
-	w := &world{sim: newSim(tb), chooser: c, rights: map[uint64][]uint64{}, old: map[uint64][]uint64{}, sids: map[uint64]uint64{}}
+// floatKey is a thread that lives or has.
+type floatKey struct {
+	pid, number uint64
+}
+
+// newWorld returns a world on a machine of so many harts.
+func newWorld(tb testing.TB, c chooser, harts int) *world {
+	w := &world{sim: newSMP(tb, harts), chooser: c, rights: map[uint64][]uint64{}, old: map[uint64][]uint64{}, sids: map[uint64]uint64{}, floats: map[floatKey]uint64{}}
 	w.procs = []proc{w.root}
 	w.sids[w.root.life] = w.root.sid
 	for range 3 {
@@ -178,124 +184,6 @@ func (w *world) moved(q proc) uint64 {
 	return w.handle(q, abi.KindNone)
 }
 
-// arguments returns a system call of q that makes some sense.
-func (w *world) arguments(q proc) (num uint64, r regs) {
-	num = uint64(w.upTo(abi.SysCount + 1))
-	if w.upTo(3) == 0 { // more of what talks
-		num = []uint64{abi.SysCall, abi.SysWait, abi.SysReply, abi.SysSend, abi.SysNotify}[w.upTo(5)]
-	}
-	a := &r.A
-	for i := range r.Data {
-		r.Data[i] = uint64(i)
-	}
-	noWait := w.pick(0, abi.FlagNoWait, abi.FlagNoWait, abi.FlagNoWait|abi.FlagDropGrant)
-	length := w.pick(0, 8, 64, 64, 65, 5000, abi.MaxMessage)
-	switch num {
-	case abi.SysExit:
-		if w.upTo(4) != 0 || q.id == w.root.id {
-			num = abi.SysNop
-		}
-	case abi.SysWait:
-		a[1], a[2], a[3], a[6], r.S10 = noWait, w.pick(0, w.handle(q, abi.KindEndpoint)), w.waitDue(q), w.address(), uint64(w.upTo(100))
-	case abi.SysCall:
-		*a = [7]uint64{w.handle(q, abi.KindEndpoint), length | noWait, uint64(w.upTo(8)), w.due(), w.moved(q), w.address(), w.address()}
-		r.S10 = w.waitDue(q)
-	case abi.SysReply:
-		right := w.wild()
-		if l := w.rights[q.life]; len(l) > 0 {
-			right = l[max(0, len(l)-1-w.upTo(4))]
-		}
-		*a = [7]uint64{right, length | noWait, w.pick(0, w.handle(q, abi.KindEndpoint)), w.waitDue(q), w.moved(q), w.address(), w.address()}
-		r.S10 = uint64(w.upTo(100))
-	case abi.SysSend:
-		a[0], a[1], a[4] = w.handle(q, abi.KindEndpoint), length|w.pick(0, abi.FlagDropGrant), w.moved(q)
-	case abi.SysCancel:
-		a[2] = uint64(w.upTo(8))
-	case abi.SysNotify:
-		a[0], a[1] = w.handle(q, abi.KindNotification), w.maybe(1)
-	case abi.SysEndpointCreate:
-		a[0], a[1] = w.maybe(uint64(w.upTo(5))), w.pick(0, 64, abi.MaxMessage)
-	case abi.SysTimerCreate:
-		a[0], a[1] = w.handle(q, abi.KindNotification), w.maybe(uint64(w.upTo(4)))
-	case abi.SysTimerSet:
-		a[0], a[1] = w.handle(q, abi.KindTimer), w.due()
-	case abi.SysCapCopy:
-		a[0], a[1], a[2] = w.handle(q, abi.KindNone), w.rightsArg(), uint64(w.upTo(2))
-	case abi.SysCapClose, abi.SysCapRevoke:
-		a[0] = w.handle(q, abi.KindNone)
-		if w.upTo(3) != 0 || q.id == w.root.id && a[0]&^255 == 1<<32 { // the world goes on
-			num = abi.SysCapInfo
-		}
-	case abi.SysCapInfo:
-		a[0] = w.handle(q, abi.KindNone)
-	case abi.SysVMOCreate:
-		a[0] = w.maybe(uint64(w.upTo(6 * abi.PageSize)))
-	case abi.SysVMOMap:
-		*a = [7]uint64{w.handle(q, abi.KindVMO), w.pick(0, abi.MapBase+uint64(w.upTo(8))*abi.PageSize), w.pick(0, abi.PageSize), w.pick(1, 2, 4) * abi.PageSize, w.pick(1<<4, 3<<4, 5<<4, w.rightsArg())}
-	case abi.SysUnmap:
-		a[0], a[1] = w.maybe(abi.MapBase+uint64(w.upTo(8))*abi.PageSize), w.pick(1, 2, 4)*abi.PageSize
-		if q.numRegions > 0 {
-			if r := q.regions[w.upTo(q.numRegions)]; w.upTo(2) == 0 {
-				a[0], a[1] = r.start, r.end-r.start
-			}
-		}
-	case abi.SysVMOProtect:
-		*a = [7]uint64{w.handle(q, abi.KindVMO), w.pick(1<<4, 3<<4, w.rightsArg()), w.maybe(abi.MapBase + uint64(w.upTo(8))*abi.PageSize), w.pick(1, 2, 4) * abi.PageSize}
-		if r := q.regions[w.upTo(max(1, q.numRegions))]; r.user {
-			a[2], a[3] = r.start, r.end-r.start
-		}
-	case abi.SysVMOSeal:
-		a[0] = w.handle(q, abi.KindVMO)
-		if w.upTo(2) != 0 {
-			num = abi.SysCapInfo
-		}
-	case abi.SysVMOExec:
-		a[0], a[1] = w.handle(q, abi.KindSpawn), w.handle(q, abi.KindVMO)
-	case abi.SysVMOResize:
-		a[0], a[1] = w.handle(q, abi.KindVMO), w.maybe(uint64(w.upTo(6*abi.PageSize)))
-	case abi.SysVMORead, abi.SysVMOWrite:
-		*a = [7]uint64{w.handle(q, abi.KindVMO), w.maybe(uint64(w.upTo(2 * abi.PageSize))), w.address(), length}
-	case abi.SysSpawn:
-		sp := w.spec(abi.SpawnCap{Handle: abi.Handle(w.handle(q, abi.KindNone)), Rights: abi.Rights(w.rightsArg()), Badge: uint64(w.upTo(2))})
-		sp.Frames = w.pick(childBudget, childBudget, minFrames-1, minFrames, 40, 1<<30)
-		sp.NumCaps = w.pick(0, 0, 1)
-		if w.upTo(8) == 0 {
-			b := specBytes(&sp)
-			binary.LittleEndian.PutUint64(b[8*w.upTo(15):], w.wild())
-		}
-		if q.id == w.root.id || q.space.CopyOut(bootVA, w.root.read(bootVA, 128)) {
-			q.space.CopyOut(specVA, specBytes(&sp))
-		}
-		a[0], a[1] = w.handle(q, abi.KindSpawn), w.maybe(specVA)
-	case abi.SysProcessKill:
-		a[0] = w.handle(q, abi.KindProcess)
-		if w.upTo(4) != 0 {
-			num = abi.SysProcessInfo
-		}
-	case abi.SysProcessInfo:
-		a[0] = w.pick(0, w.handle(q, abi.KindProcess))
-	case abi.SysProcessWatch:
-		a[0], a[1], a[2] = w.handle(q, abi.KindProcess), w.handle(q, abi.KindNotification), w.maybe(uint64(w.upTo(4)))
-	case abi.SysConsoleWrite:
-		a[0], a[1], a[2] = w.handle(q, abi.KindConsole), w.address(), length
-	case abi.SysFaultHandler:
-		a[0], a[1] = w.pick(0, elftest.Hello().Entry), w.pick(0, abi.FaultSlices)
-	case abi.SysFaultDone:
-		a[0], a[1] = w.pick(0, 1), w.pick(0, elftest.Hello().Entry)
-	case abi.SysSystemInfo:
-		a[0] = w.handle(q, abi.KindSpawn)
-	default:
-		w.deviceArguments(q, num, a)
-	}
-	if w.upTo(30) == 0 {
-		a[w.upTo(7)] = w.wild()
-	}
-	if q.id == w.root.id && a[0]&^255 == 1<<32 && (num == abi.SysCapClose || num == abi.SysCapRevoke) {
-		num = abi.SysNop
-	}
-	return num, r
-}
-
 // counts is what a refused system call must leave as it was.
 type counts struct {
 	caps, calls, live            uint64
@@ -308,13 +196,40 @@ func (w *world) counts(q proc) counts {
 	return counts{w.capsUsed, w.callsUsed, w.live, w.freeEPs, w.freeNotes, w.freeTmrs, w.freeVMOs, w.freeProcs, q.freeH, q.freeCalls, w.h.cur, q.numRegions}
 }
 
+// interrupts lets some of those that are under way come in, all of them on a machine
+// of one hart.
+func (w *world) interrupts() {
+	for i := range w.numHarts {
+		if w.numHarts == 1 || w.underWay(i) && w.upTo(2) == 0 {
+			w.timerOr(i)
+		}
+	}
+}
+
+// float makes q change a floating-point register, which must hold what q left there.
+func (w *world) float(q proc) {
+	key := floatKey{q.life, w.number(q.main)}
+	v := uint64(len(w.floats)+1)<<32 | uint64(w.traps)
+	if old, ok := q.tryFloat(v); ok {
+		if old != w.floats[key] {
+			w.tb.Errorf("pid %d left %#x in a floating-point register and found %#x", q.life, w.floats[key], old)
+		}
+		w.floats[key] = v
+	}
+}
+
 // step lets one process do one thing.
 func (w *world) step() {
 	w.console = w.console[:0]
 	w.stir()
 	q, ok := w.actor()
 	if !ok || w.upTo(12) == 0 {
-		w.advance(int64(w.upTo(400)))
+		w.clock += int64(w.upTo(400))
+		w.interrupts()
+		return
+	}
+	if w.numHarts > 1 && w.upTo(4) == 0 {
+		w.interrupts()
 		return
 	}
 	switch w.upTo(24) {
@@ -325,7 +240,7 @@ func (w *world) step() {
 		q.access(w.address(), []sv39.Perm{sv39.R, sv39.W, sv39.X}[w.upTo(3)])
 		return
 	case 1:
-		q.float(q.life)
+		w.float(q)
 		return
 	case 2:
 		if q.id != w.root.id && w.upTo(4) == 0 {
@@ -342,7 +257,7 @@ func (w *world) step() {
 	q.schedule()
 	before := w.counts(q)
 	q.trap(num, &r)
-	if !q.alive() || q.waits() {
+	if !q.alive() || q.waits() || q.doomed {
 		return
 	}
 	x := &q.main.Frame.X
@@ -397,6 +312,11 @@ func (w *world) harvest() {
 // finish ends everything and demands all of it back.
 func (w *world) finish() {
 	w.Shutdown()
+	for i := range w.numHarts {
+		if w.numHarts > 1 {
+			w.Idle(i)
+		}
+	}
 	w.check()
 	w.allBack()
 	w.plic.quiet()
@@ -408,8 +328,13 @@ func (s *sim) allBack() {
 	if s.pool.Free() != s.free || s.pool.Unreserved() != s.free {
 		s.tb.Errorf("%d frames free and %d unreserved of %d", s.pool.Free(), s.pool.Unreserved(), s.free)
 	}
-	if s.live|s.capsUsed|s.callsUsed != 0 || s.h.deadline.n != 0 || s.h.cur != 0 {
-		s.tb.Errorf("%d processes, %d capabilities, %d calls, %d deadlines left", s.live, s.capsUsed, s.callsUsed, s.h.deadline.n)
+	if s.live|s.capsUsed|s.callsUsed != 0 {
+		s.tb.Errorf("%d processes, %d capabilities, %d calls left", s.live, s.capsUsed, s.callsUsed)
+	}
+	for i := range s.harts {
+		if h := &s.harts[i]; h.deadline.n != 0 || h.cur != 0 {
+			s.tb.Errorf("hart %d has %d deadlines and runs thread %d", i, h.deadline.n, h.cur)
+		}
 	}
 	for _, l := range []struct {
 		name  string
@@ -431,8 +356,8 @@ func (s *sim) allBack() {
 }
 
 // play runs a random world for some steps.
-func play(tb testing.TB, c chooser, steps int) {
-	w := newWorld(tb, c)
+func play(tb testing.TB, c chooser, harts, steps int) {
+	w := newWorld(tb, c, harts)
 	for i := 0; i < steps && w.root.alive(); i++ {
 		w.step()
 		w.check()
@@ -445,7 +370,7 @@ func play(tb testing.TB, c chooser, steps int) {
 // and changes nothing, and at the end everything is back.
 func TestPropertyRandomSystem(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		play(rapidTB{t, rt}, rapidChooser{rt}, rapid.IntRange(1, 250).Draw(rt, "steps"))
+		play(rapidTB{t, rt}, rapidChooser{rt}, rapid.IntRange(1, 4).Draw(rt, "harts"), rapid.IntRange(1, 250).Draw(rt, "steps"))
 	})
 }
 
@@ -477,7 +402,7 @@ func FuzzSystem(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := &byteChooser{b}
-		w := newWorld(t, c)
+		w := newWorld(t, c, 1+c.upTo(4))
 		for n := 0; len(c.b) > 0 && n < 400 && w.root.alive(); n++ {
 			w.step()
 			w.harvest()

@@ -16,8 +16,9 @@ import (
 )
 
 // sim is a machine around a kernel: memory, a clock that stands still until a
-// test moves it, a floating-point unit and a TLB. Tests act as the programs: they
-// set registers and trap.
+// test moves it, and harts with floating-point units and TLBs. Tests act as the
+// programs: they set registers and trap. With several harts, nothing happens on one
+// until a test makes it happen: interrupts are under way as long as it likes.
 type sim struct {
 	*Kernel
 	tb      testing.TB
@@ -27,7 +28,7 @@ type sim struct {
 	tables  mem.Account // of the kernel's own page table
 	hog     mem.Account // of the test itself
 	free    int         // frames free before the first process
-	unit    fpUnit
+	machine [MaxHarts]simHart
 	plic    plic
 	tlb     map[tlbKey]sv39.PTE
 	fences  []fence
@@ -83,9 +84,19 @@ const scratchVA = abi.HeapBase
 
 var simProgram = elftest.Hello().Build()
 
+// newSim returns a machine of one hart that runs the root process.
 func newSim(tb testing.TB) *sim {
 	tb.Helper()
+	return newSMP(tb, 1)
+}
+
+// newSMP is newSim with several harts. Those beside the first have nothing to do.
+func newSMP(tb testing.TB, harts int) *sim {
+	tb.Helper()
 	s := &sim{tb: tb, clock: 1000, tlb: map[tlbKey]sv39.PTE{}, seen: map[docKey]bool{}}
+	for i := range s.machine {
+		s.machine[i] = simHart{armed: Never}
+	}
 	boot, err := image.AppendBoot(nil, []string{"root", "-v"}, []string{"A=1"})
 	if err != nil {
 		tb.Fatal(err)
@@ -124,12 +135,19 @@ func newSim(tb testing.TB) *sim {
 			s.forget(fence{harts, va, size, asid})
 		},
 		FenceCode: func() { s.coded++ },
-		FP:        &s.unit,
+		Interrupt: s.interruptHart,
+		FP:        simFP{s},
 	})
 	if err := s.Boot(a, r.Start); err != nil {
 		tb.Fatal(err)
 	}
-	s.Tick()
+	for i := range harts {
+		s.Online(i)
+	}
+	for i := range harts {
+		s.rouse(i)
+	}
+	s.On(0)
 	s.root = s.life(s.Current().proc)
 	return s
 }
@@ -162,23 +180,18 @@ type regs struct {
 	Data [8]uint64
 }
 
-// schedule interrupts whoever runs until q does.
+// schedule interrupts whoever runs until q does, on the hart where it is then.
 func (q proc) schedule() {
 	if !q.alive() {
 		q.s.tb.Fatalf("pid %d has ended", q.life)
 	}
-	for i := 0; q.s.h.cur != q.main.id; i++ {
+	for i := 0; q.main.state != threadRunning; i++ {
 		if q.waits() || i > 2*maxProcesses {
 			q.s.tb.Fatalf("pid %d does not get to run: thread state %d", q.pid, q.main.state)
 		}
-		if t := q.s.Current(); t != nil {
-			q.s.h.sliceEnd = q.s.clock
-			t.Frame.Cause, t.Frame.Full = hart.CauseTimer, 1
-			q.s.Trap(t)
-			continue
-		}
-		q.s.Tick()
+		q.s.turn(int(q.main.queue))
 	}
+	q.s.On(int(q.main.hart))
 }
 
 // trap makes q, which must be able to run, issue a system call. It checks that a
@@ -190,9 +203,7 @@ func (q proc) trap(num uint64, r *regs) {
 	x[hart.A7], x[hart.S10] = num, r.S10
 	copy(x[hart.S2:], r.Data[:])
 	q.s.traps++
-	q.main.Frame.Cause, q.main.Frame.Full = hart.CauseEcallU, 0
-	q.s.Trap(q.main)
-	if q.alive() && !q.waits() {
+	if q.s.trapped(q.main, hart.CauseEcallU, 0) && q.alive() && !q.waits() {
 		if errno := refusal(x[hart.A0]); errno != abi.OK {
 			q.s.refused(num, errno)
 		} else if num < abi.SysCount && abi.Calls[num].Returns == "0" && x[hart.A0] != 0 {
@@ -394,23 +405,20 @@ func (q proc) access(va uint64, need sv39.Perm) bool {
 func (q proc) fault(cause, tval uint64) {
 	q.schedule()
 	q.s.traps++
-	q.main.Frame.Cause, q.main.Frame.Tval, q.main.Frame.Full = cause, tval, 1
-	q.s.Trap(q.main)
+	q.main.Frame.Tval = tval
+	q.s.trapped(q.main, cause, 1)
 }
 
-// advance moves the clock and lets the kernel see it, as a timer interrupt does.
+// advance moves the clock and lets the kernel see it, as timer interrupts do.
 func (s *sim) advance(ns int64) {
 	s.clock += ns
 	s.interrupt()
 }
 
 func (s *sim) interrupt() {
-	if t := s.Current(); t != nil {
-		t.Frame.Cause, t.Frame.Full = hart.CauseTimer, 1
-		s.Trap(t)
-		return
+	for i := range s.numHarts {
+		s.timer(i)
 	}
-	s.Tick()
 }
 
 // spec is a spawn that succeeds, for tests to break.
@@ -470,33 +478,6 @@ func (s *sim) pair() (client, server proc, ep, recv uint64) {
 	return client, server, ep, recv
 }
 
-// fpUnit is the floating-point unit; the frame of a thread says whether it is on.
-type fpUnit struct{ regs hart.FPState }
-
-func (u *fpUnit) Save(s *hart.FPState) { *s = u.regs }
-func (u *fpUnit) Load(s *hart.FPState) { u.regs = *s }
-
-// statusFS is the field FS of sstatus: off, initial, clean or dirty.
-const statusFS = 3 << 13
-
-func (t *Thread) fpOn() bool { return t.Frame.Status&statusFS != 0 }
-
-// float makes q exchange the value of a floating-point register.
-func (q proc) float(v uint64) (old uint64) {
-	q.s.tb.Helper()
-	q.schedule()
-	if !q.main.fpOn() {
-		q.fault(hart.CauseIllegal, 0)
-	}
-	if !q.alive() || !q.main.fpOn() {
-		q.s.tb.Fatal("floating-point unit is off after the trap")
-	}
-	old = q.s.unit.regs.F[3]
-	q.s.unit.regs.F[3] = v
-	q.main.Frame.Status |= statusFS
-	return old
-}
-
-// Current and Alarm are those of the one hart of a simulation.
+// Current and Alarm are those of the hart that ran the kernel last.
 func (s *sim) Current() *Thread { return s.h.Current() }
 func (s *sim) Alarm() int64     { return s.h.Alarm() }

@@ -297,8 +297,9 @@ func (k *Kernel) sysProcessKill(t *Thread) abi.Errno {
 	}
 	x[hart.A0] = 0
 	k.end(q, abi.ExitKilled)
-	if q.doomed {
-		// Whoever kills may count on what the process had, its name for one.
+	if q.doomed && q != p {
+		// Whoever kills may count on what the process had, its name for one. Who killed
+		// itself is gone.
 		t.object, t.waitDue = uint64(q.id), 0
 		k.block(t, threadKilling, nil)
 	}
