@@ -268,26 +268,3 @@ func TestEndOnOtherHarts(t *testing.T) {
 		t.Errorf("exit status %d", q.exit)
 	}
 }
-
-// A thread that kills its own process is gone, also while other harts run the rest of
-// it, and the hart has something else to do.
-func TestKillOwnProcess(t *testing.T) {
-	s := newSMP(t, 2)
-	q, h := s.spawn()
-	own := s.give(s.root, h, abi.RightManage, 0, q)
-	a, _ := q.thread()
-	s.settle()
-	for a.main.state != threadRunning || q.main.state != threadRunning {
-		s.turn(0)
-		s.turn(1)
-	}
-	q.trap(abi.SysProcessKill, &regs{A: [7]uint64{own}})
-	if s.check(); !q.doomed || q.main.state != threadGone || a.main.state != threadRunning {
-		t.Fatalf("doomed %v, the killer in state %d, the other thread in state %d", q.doomed, q.main.state, a.main.state)
-	}
-	s.settle()
-	if s.check(); q.state == procLive {
-		t.Error("the process lives")
-	}
-	s.root.must(abi.SysCapClose, h)
-}
