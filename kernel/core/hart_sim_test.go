@@ -248,6 +248,7 @@ func (c *checker) wakeUps(i, ready int) {
 	n := h.Interrupts
 	c.want(h.pending == m.sent, "hart %d: interrupt under way: %v, the kernel thinks %v", i, m.sent, h.pending)
 	c.want(n.Sent <= n.Requested && n.Acknowledged+b2n(h.pending) == n.Sent && n.Trapped <= n.Acknowledged, "hart %d: interrupts %+v, one is under way: %v", i, n, h.pending)
+	c.want(ready == 0 || h.cur == 0 || h.sliceEnd <= c.clock+sliceNS, "hart %d: %d threads wait, and the slice of the running one ends at %d", i, ready, h.sliceEnd)
 	if c.numHarts == 1 {
 		c.want(h.cur != 0 || ready == 0, "idle with %d ready", ready)
 		return
