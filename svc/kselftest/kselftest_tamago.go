@@ -31,7 +31,7 @@ var proofs = []proof{
 	{"as map ok", asMap},
 	{"spawn ok", spawned},
 	{"w^x enforced", wxEnforced},
-	{"mmio rejects ok", mmioRejects},
+	{"mmio owner ok", mmioOwner},
 	{"vmo seal ok", vmoSeal},
 	{"vmo share ok", vmoShare},
 	{"vmo exec ok", vmoExec},
@@ -100,9 +100,9 @@ func prove(env *svc.Env) error {
 	t.watch = own.sys(abi.SysNotificationCreate, watchKey)
 	t.arm(t.orders, orderAccept, 0)
 	first := t.counts()
-	all := proofs
+	all := slices.Concat(proofs, mmioRejects())
 	if harts() > 1 {
-		all = slices.Concat(proofs, smpProofs)
+		all = slices.Concat(all, smpProofs)
 	}
 	for _, p := range all {
 		reason := t.hold(p)
