@@ -159,10 +159,10 @@ func (m *Machine) Hart() *fdt.Hart {
 	return nil
 }
 
-// devices returns the slots of the tree that can be given to a process without
-// giving it anything else: whole pages, apart from memory, from what the kernel
-// uses and from each other. An interrupt that is not one device's alone is given to
-// none.
+// devices returns the virtio slots and the clock of the tree, if they can be given to
+// a process without giving it anything else: whole pages, apart from memory, from what
+// the kernel uses and from each other. An interrupt that is not one device's alone is
+// given to none.
 func devices(d *fdt.Description, used []mem.Range) []core.Device {
 	var taken []fdt.Range
 	for _, r := range used {
@@ -170,12 +170,16 @@ func devices(d *fdt.Description, used []mem.Range) []core.Device {
 	}
 	taken = slices.Concat(taken, d.RAM, d.Reserved)
 	sources := map[uint32]int{d.Console.IRQ: 2} // the console's stays with the kernel
-	for _, v := range d.VirtIO {
+	offered := slices.Clone(d.VirtIO)
+	if d.RTC.Size != 0 {
+		offered = append(offered, d.RTC)
+	}
+	for _, v := range offered {
 		taken = append(taken, v.Range)
 		sources[v.IRQ]++
 	}
 	var out []core.Device
-	for _, v := range d.VirtIO {
+	for i, v := range offered {
 		overlaps := 0 // one is itself
 		for _, t := range taken {
 			if t.Overlaps(v.Range) {
@@ -186,6 +190,9 @@ func devices(d *fdt.Description, used []mem.Range) []core.Device {
 			continue
 		}
 		dev := core.Device{Kind: abi.DeviceVirtIO, Base: mem.PA(v.Start), Size: v.Size}
+		if i >= len(d.VirtIO) {
+			dev.Kind = abi.DeviceRTC
+		}
 		if v.IRQ != 0 && sources[v.IRQ] == 1 {
 			dev.IRQ = v.IRQ
 		}

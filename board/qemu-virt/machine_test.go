@@ -68,11 +68,14 @@ func TestPlanQEMU(t *testing.T) {
 		if want := []mem.Range{between(0x100000, 0x101000), between(0xc000000, 0xc600000), between(0x10000000, 0x10001000)}; !slices.Equal(m.MMIO, want) {
 			t.Errorf("%s: MMIO %#x, want %#x", file, m.MMIO, want)
 		}
-		if len(m.Devices) != len(d.VirtIO) || len(m.Devices) != 8 {
+		if len(m.Devices) != len(d.VirtIO)+1 || len(m.Devices) != 9 {
 			t.Errorf("%s: %d devices of %d slots", file, len(m.Devices), len(d.VirtIO))
 		}
 		for i, v := range m.Devices {
 			want := core.Device{Kind: abi.DeviceVirtIO, Base: mem.PA(0x1000_1000 + i*0x1000), Size: 0x1000, IRQ: uint32(i + 1)}
+			if i == len(d.VirtIO) {
+				want = core.Device{Kind: abi.DeviceRTC, Base: 0x10_1000, Size: 0x1000, IRQ: 11}
+			}
 			if v != want {
 				t.Errorf("%s: device %d is %+v, want %+v", file, i, v, want)
 			}

@@ -123,6 +123,7 @@ type DeviceKind uint64
 // The kinds of devices.
 const (
 	DeviceVirtIO DeviceKind = 1 // virtio-mmio slot; its registers tell which device is in it, if any
+	DeviceRTC    DeviceKind = 2 // Goldfish clock: nanoseconds since 1970, and an alarm
 )
 
 // State of a device, bits in a4 of device_info.

@@ -58,6 +58,7 @@ var benchmarks = []struct {
 	{"spawn_min", spawnMin},
 	{"chan_pingpong", chanPingPong},
 	{"idle_per_s", idle},
+	{"irq_to_user", irqToUser},
 }
 
 func report(name string, insns uint64) { fmt.Printf("bench: %s %d insns\n", name, insns) }

@@ -14,6 +14,23 @@
 #define SYS_NOTIFY 8
 #define SYS_VMO_MAP 18
 #define SYS_UNMAP 19
+#define SYS_IRQ_ACK 39
+#define EVENT_NOTIFY 3
+
+// Registers of the Goldfish clock. Reading the low half of the time takes the high
+// half along; writing the low half of the alarm arms it.
+#define RTC_TIME       0x00
+#define RTC_ALARM_LOW  0x08
+#define RTC_ALARM_HIGH 0x0c
+#define RTC_ENABLE     0x10
+#define RTC_CLEAR      0x1c
+
+// RTC_NOW puts the nanoseconds of the clock at X9 into X11; X12 is lost.
+#define RTC_NOW \
+	MOVWU	RTC_TIME(X9), X11	\
+	MOVWU	RTC_TIME+4(X9), X12	\
+	SLL	$32, X12		\
+	OR	X12, X11
 #define READ_WRITE 48
 #define EVENT_REQUEST 2
 #define SYS_THREAD_EXIT 44
@@ -236,6 +253,58 @@ loop:
 	BNE	X5, X0, loop
 out:
 	MOV	X10, ret+16(FP)
+	RET
+
+// func rawIRQ(n int, clock, irq uint64) uint64
+//
+// Arms the alarm of the clock whose registers are at clock, waits for its interrupt
+// and adds up how late the first instruction after the wait is, n times. Returns
+// all ones if something else happens than the notification of an interrupt.
+TEXT ·rawIRQ(SB),NOSPLIT,$24-32
+	MOV	n+0(FP), X5
+	MOV	X0, 16(X2)
+loop:
+	MOV	X5, 8(X2)
+	MOV	clock+8(FP), X9
+	MOV	$1, X10
+	MOVW	X10, RTC_ENABLE(X9)
+	RTC_NOW
+	MOV	$20000, X10		// until the hart is idle, and then some
+	ADD	X10, X11
+	MOV	X11, 24(X2)
+	SRL	$32, X11, X12
+	MOVW	X12, RTC_ALARM_HIGH(X9)
+	MOVW	X11, RTC_ALARM_LOW(X9)
+	MOV	X0, X11
+	MOV	X0, X12
+	MOV	X0, X13
+	MOV	X0, X16
+	MOV	X0, X26
+	MOV	$SYS_WAIT, X17
+	ECALL
+	MOV	clock+8(FP), X9
+	RTC_NOW
+	MOV	$EVENT_NOTIFY, X6
+	BNE	X10, X6, bad
+	MOV	24(X2), X12
+	SUB	X12, X11
+	MOV	16(X2), X12
+	ADD	X12, X11
+	MOV	X11, 16(X2)
+	MOVW	X0, RTC_CLEAR(X9)
+	MOV	irq+16(FP), X10
+	MOV	$SYS_IRQ_ACK, X17
+	ECALL
+	BNE	X10, X0, bad
+	MOV	8(X2), X5
+	ADD	$-1, X5
+	BNE	X5, X0, loop
+	MOV	16(X2), X10
+	MOV	X10, ret+24(FP)
+	RET
+bad:
+	MOV	$-1, X10
+	MOV	X10, ret+24(FP)
 	RET
 
 // func ticks() uint64

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"nexus.internal/ipc"
+	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/control"
 	"nexus.internal/svc/manifest"
 	"nexus.internal/svc/policy"
@@ -24,8 +25,8 @@ type device struct {
 	owner  *child           // that it was lent to, nil if it was reset since
 }
 
-// findDevices looks into every slot that the kernel offers, and keeps the windows
-// of the devices that have a name.
+// findDevices looks into every virtio slot that the kernel offers, and keeps the
+// windows of the devices that have a name.
 func findDevices(all ipc.Devices) ([]*device, error) {
 	var found []*device
 	for i := 0; ; i++ {
@@ -35,6 +36,9 @@ func findDevices(all ipc.Devices) ([]*device, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("device %d: %w", i, err)
+		}
+		if info.Kind != abi.DeviceVirtIO {
+			continue // nothing here drives it
 		}
 		window, err := all.Window(i)
 		if err != nil {

@@ -74,6 +74,7 @@ type Description struct {
 	Console    Device  // an ns16550a with registers one byte apart
 	PLIC       PLIC
 	VirtIO     []Device // virtio-mmio slots, sorted by address
+	RTC        Device   // google,goldfish-rtc clock; Size 0 if there is none
 	Finisher   Range    // sifive,test power-off device; Size 0 if there is none
 	Bootargs   string
 	StdoutPath string
@@ -186,7 +187,7 @@ func (p *parser) finish() error {
 	case d.PLIC.Size == 0:
 		return errors.New("no PLIC: no sifive,plic-1.0.0 or riscv,plic0")
 	}
-	irqs := append([]Device{d.Console}, d.VirtIO...)
+	irqs := append([]Device{d.Console, d.RTC}, d.VirtIO...)
 	for _, dev := range irqs {
 		if dev.IRQ > d.PLIC.Sources {
 			return fmt.Errorf("device at %#x: interrupt %d, but the PLIC has %d sources", dev.Start, dev.IRQ, d.PLIC.Sources)

@@ -77,6 +77,9 @@ func TestParseQEMU(t *testing.T) {
 			if !slices.Equal(d.VirtIO, slots) {
 				t.Errorf("VirtIO %#x, want %#x", d.VirtIO, slots)
 			}
+			if want := (Device{Range{0x101000, 0x1000}, 11}); d.RTC != want {
+				t.Errorf("RTC %#x, want %#x", d.RTC, want)
+			}
 			if want := (Range{0x100000, 0x1000}); d.Finisher != want {
 				t.Errorf("Finisher %#x, want %#x", d.Finisher, want)
 			}

@@ -316,6 +316,12 @@ func (p *parser) device(n, bus node) error {
 			return n.errorf("second PLIC")
 		}
 		return p.plic(n, bus)
+	case n.compatible("google,goldfish-rtc"):
+		d, err := n.device(bus)
+		if err != nil {
+			return err
+		}
+		p.d.RTC = d
 	case n.compatible("sifive,test0", "sifive,test1"):
 		d, err := n.device(bus)
 		if err != nil {
