@@ -20,10 +20,12 @@ BUILDFLAGS := -trimpath -buildvcs=false
 MKIMAGE := $(BUILD)/mkimage
 CHILDREN := hello exit0 exit42 crash
 SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -manifest cmd/mkimage/system/nexus.toml -policy cmd/mkimage/system/policy
-TESTS   := -manifest cmd/mkimage/system/test/nexus.toml -policy cmd/mkimage/system/test/policy -file kselftest=$(BUILD)/kselftest.bin $(foreach c,$(CHILDREN),-file child-$(c)=$(BUILD)/child-$(c).elf)
+TESTFILES := -manifest cmd/mkimage/system/test/nexus.toml -policy cmd/mkimage/system/test/policy -file kselftest=$(BUILD)/kselftest.bin $(foreach c,$(CHILDREN),-file child-$(c)=$(BUILD)/child-$(c).elf)
+TESTS   := $(TESTFILES) -manifest cmd/mkimage/system/test/client.toml
+ENDURE  := $(TESTFILES) -manifest cmd/mkimage/system/test/endurance.toml -env SPAWN_ROUNDS=10000
 SOURCES := board cmd ipc kernel svc test
 
-.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
+.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -69,6 +71,12 @@ test-smp: build ## the whole ladder with 1, 2 and 4 harts
 	$(SETUP) qemu
 	@$(GO) build -o $(BUILD)/run ./test/run
 	@for n in 1 2 4; do echo "=== harts: $$n"; SMP=$$n $(BUILD)/run os -image $(BUILD)/nexus-test.img || exit 1; done
+
+endurance: build ## 10,000 processes and 1,000 restarts that leave nothing behind
+	$(SETUP) qemu
+	$(MKIMAGE) build $(SYSTEM) $(ENDURE) -o $(BUILD)/nexus-endurance.img
+	@$(GO) build -o $(BUILD)/run ./test/run
+	@RUN_PHASE=exec RUN_TIMEOUT=$${RUN_TIMEOUT:-10m} $(BUILD)/run os -image $(BUILD)/nexus-endurance.img
 
 test-std: programs ## the standard library's own tests as confined processes (PKGS=...)
 	$(SETUP) qemu

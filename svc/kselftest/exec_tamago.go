@@ -5,7 +5,9 @@ package kselftest
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
 	"slices"
+	"strconv"
 
 	"nexus.internal/ipc/abi"
 )
@@ -133,6 +135,62 @@ func orphans(t *tester) {
 		q.drop()
 		check(t.counts() == before, "after a parent %s %+v, before %+v", how, t.counts(), before)
 	}
+}
+
+// roundsEnv is the environment variable that says how many processes come and go, and
+// defaultRounds how many without it: what does not make the ladder much longer.
+const (
+	roundsEnv     = "SPAWN_ROUNDS"
+	defaultRounds = 1000
+)
+
+// spawnRounds: processes that come and go, in every way in which a process ends, leave
+// the counts of the system, the places in its tables and the numbers that it gives out
+// exactly where they were.
+func spawnRounds(t *tester) {
+	rounds := uint64(defaultRounds)
+	if text := os.Getenv(roundsEnv); text != "" {
+		n, err := strconv.ParseUint(text, 10, 32)
+		check(err == nil, "%s=%q", roundsEnv, text)
+		rounds = n
+	}
+	places := func() (n int, pid uint64) {
+		ps := t.fillProcesses()
+		for _, p := range ps {
+			p.drop()
+		}
+		return len(ps), ps[len(ps)-1].pid
+	}
+	room, pid := places()
+	before := t.counts()
+	exits, parks := t.small("round", ProgramExit), t.small("round", ProgramPark)
+	for i := range rounds {
+		s := exits
+		if i%4 > 1 {
+			s = parks
+		}
+		p := t.spawn(s)
+		pid++
+		check(p.pid == pid, "process %d has pid %d, want %d", i, p.pid, pid)
+		switch i % 4 {
+		case 0: // exits, and is waited for
+			status := p.awaitEnd()
+			check(status == ExitStatus, "process %d ended with %d", i, status)
+			p.drop()
+		case 1, 2: // is killed, perhaps before it has run, or while it waits
+			p.drop()
+		case 3: // is not named any more
+			t.forget(p)
+			closeAll(p.handle)
+		}
+		if i%1000 == 0 {
+			check(t.counts() == before, "after %d processes %+v, before %+v", i+1, t.counts(), before)
+		}
+	}
+	check(t.counts() == before, "after %d processes %+v, before %+v", rounds, t.counts(), before)
+	after, last := places()
+	check(after == room, "%d processes have room after %d rounds, had %d before", after, rounds, room)
+	check(last == pid+uint64(room), "the last of %d processes has pid %d, want %d", room, last, pid+uint64(room))
 }
 
 // forget takes a process off the list of children without touching it.

@@ -57,6 +57,7 @@ var proofs = []proof{
 	{"exit ok", exits},
 	{"wait ok", waits},
 	{"orphans ok", orphans},
+	{"spawn rounds ok", spawnRounds},
 	{"fault record ok", faultRecord},
 	{"preemption ok", preemption},
 	{"fp state ok", fpState},

@@ -2,7 +2,7 @@
 // package selftest proves what becomes of a service that dies: the manifest of the
 // test image lets init start it again after a failure, a few times.
 //
-// The last argument says what it does: [Serve], [Stillborn] or [Churn].
+// The last argument says what it does, [Serve] and what follows it.
 package mortal
 
 import (
@@ -27,6 +27,7 @@ const Name = "mortal"
 const (
 	Serve     = "serve"     // answers until it is told to die
 	Stillborn = "stillborn" // leaves a record in the journal and dies
+	Brief     = "brief"     // dies
 	Churn     = "churn"     // makes much garbage with little memory to spare, and ends well
 )
 
@@ -62,6 +63,8 @@ func Main(ctx context.Context, env *svc.Env) error {
 		if _, err := logd.Append(ctx, &journal.Record{Level: journal.Info, Scope: Name, Text: Born}); err != nil {
 			return err
 		}
+		return svc.Exit(Status)
+	case Brief:
 		return svc.Exit(Status)
 	case Churn:
 		return churn(env)

@@ -142,6 +142,29 @@ func memoryPressure(ctx context.Context, t *tester) error {
 	return want("its end", exit, control.Exit{})
 }
 
+// phoenixName is a service that dies each time at once and is started again.
+const phoenixName = "phoenix"
+
+// serviceEndurance lets init start a service again and again, until it has done so as
+// often as its manifest says, and sees that nothing stays of all the processes.
+func serviceEndurance(ctx context.Context, t *tester, restarts uint32) error {
+	before, err := t.calm(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := t.env.Control.Start(ctx, phoenixName, mortal.Brief); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	exit, err := t.env.Control.End(ctx, phoenixName, false)
+	if err != nil {
+		return fmt.Errorf("waiting for its end: %w", err)
+	}
+	if err := want("its end", exit, control.Exit{Status: mortal.Status, Restarts: restarts}); err != nil {
+		return err
+	}
+	return t.settled(ctx, before)
+}
+
 // endMortal kills the service and verifies that it stays dead: it was not its own
 // fault, so there is no restart.
 func (t *tester) endMortal(ctx context.Context) error {

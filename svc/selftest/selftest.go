@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,9 +52,9 @@ type tester struct {
 }
 
 // Main is the service. The argument "exec" adds the proofs of execd, "mortal" those that
-// take the service of that name, "drive" those that take a device that works, "attacks"
-// runs hostile services, and "attacks=a,b" only these; "patience=2s" bounds each proof
-// more tightly.
+// take the service of that name, "restarts=40" the one in which a service dies so often,
+// "drive" those that take a device that works, "attacks" runs hostile services, and
+// "attacks=a,b" only these; "patience=2s" bounds each proof otherwise.
 func Main(ctx context.Context, env *svc.Env) error {
 	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
 		return err
@@ -76,6 +77,14 @@ func Main(ctx context.Context, env *svc.Env) error {
 			programs, lives = execProofs, lifeProofs
 		case "mortal":
 			readers, restarts = readerProofs, restartProofs
+		case "restarts":
+			n, err := strconv.ParseUint(value, 10, 16)
+			if err != nil {
+				return fmt.Errorf("argument %q: %w", arg, err)
+			}
+			restarts = append(restarts, proof{"service endurance", func(ctx context.Context, t *tester) error {
+				return serviceEndurance(ctx, t, uint32(n))
+			}})
 		case "drive":
 			drives = []proof{{"irq dma", irqDMA}}
 		case "attacks":
