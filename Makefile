@@ -78,9 +78,9 @@ endurance: build ## 10,000 processes and 1,000 restarts that leave nothing behin
 	@$(GO) build -o $(BUILD)/run ./test/run
 	@RUN_PHASE=exec RUN_TIMEOUT=$${RUN_TIMEOUT:-10m} $(BUILD)/run os -image $(BUILD)/nexus-endurance.img
 
-test-std: programs ## the standard library's own tests as confined processes (PKGS=...)
+test-std: programs ## the standard library's own tests as confined processes (PKGS=, SMP=)
 	$(SETUP) qemu
-	@$(GO) run ./cmd/teststd $(PKGS)
+	@$(GO) run ./cmd/teststd -smp $(SMP) $(PKGS)
 
 dep-gate: toolchain ## check what the code of each layer imports
 	@NEXUS_GO=$(abspath $(NEXUS_GO)) $(GO) test -count=1 ./test/imports

@@ -25,14 +25,16 @@ func Run(m *Machine) {
 	// The kernel allocates while it boots and never again, so there is nothing to
 	// collect.
 	debug.SetGCPercent(-1)
-	l, err := boot(m)
+	l, archive, err := boot(m)
 	if err != nil {
-		print("kernel: PANIC: boot: ", err.Error(), "\n")
-		m.PowerOff(exitBoot)
+		bootFailed(m, err)
 	}
 	l.faults.init(l)
 	print("neuron vers. ", Version, " - One OS. Many Devices.\n")
-	l.startOthers()
+	l.startOthers() // first, since a process is told how many harts there are
+	if err := l.kernel.Boot(archive, m.Archive.Start); err != nil {
+		bootFailed(m, err)
+	}
 	var before, after runtime.MemStats
 	run := l.cpus[0].run
 	runtime.ReadMemStats(&before)
@@ -52,6 +54,12 @@ func Run(m *Machine) {
 	m.PowerOff(int32(status))
 }
 
+// bootFailed ends a machine that has nothing to run.
+func bootFailed(m *Machine, err error) {
+	print("kernel: PANIC: boot: ", err.Error(), "\n")
+	m.PowerOff(exitBoot)
+}
+
 // loop is what the hart loops share.
 type loop struct {
 	m      *Machine
@@ -69,19 +77,21 @@ type loop struct {
 	faults faults
 }
 
-func boot(m *Machine) (*loop, error) {
+// boot makes the kernel, with no process in it yet, and returns the archive that the
+// first one comes from.
+func boot(m *Machine) (*loop, *image.Archive, error) {
 	regions, stacks := carveStacks(m)
 	pool, err := mem.NewPool(m.Free)
 	if err != nil {
-		return nil, fmt.Errorf("page frames: %w", err)
+		return nil, nil, fmt.Errorf("page frames: %w", err)
 	}
 	var tables mem.Account // the kernel's own page tables
 	if !pool.Open(&tables, maxKernelTables) {
-		return nil, fmt.Errorf("page tables: %d frames free, %d needed", pool.Free(), maxKernelTables)
+		return nil, nil, fmt.Errorf("page tables: %d frames free, %d needed", pool.Free(), maxKernelTables)
 	}
 	root, err := sv39.BuildKernel(func() (mem.PA, bool) { return pool.Take(&tables) }, regions)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	pool.Close(&tables)
 	hart.SetSATP(kernelSATP(root))
@@ -90,7 +100,7 @@ func boot(m *Machine) (*loop, error) {
 	raw := mem.Bytes(m.Archive.Start, int(m.Archive.End-m.Archive.Start))
 	a, err := image.Parse(raw)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	l := &loop{m: m, root: root, pool: pool, free: pool.Free(), tickNS: int64(m.TickNS), stacks: stacks}
 	l.kernel = core.New(core.Config{
@@ -99,7 +109,7 @@ func boot(m *Machine) (*loop, error) {
 		Devices: m.Devices, Controller: m.Controller,
 	})
 	clear(m.Seed[:])
-	return l, l.kernel.Boot(a, m.Archive.Start)
+	return l, a, nil
 }
 
 // maxKernelTables is enough for the tables of 4 GiB in leaves of 2 MiB with a

@@ -58,6 +58,7 @@ func main() {
 	flag.StringVar(&r.plan, "plan", "", "list of extra folders and skipped tests, see cmd/testexec/plan")
 	flag.StringVar(&r.goroot, "goroot", os.Getenv("GOROOT"), "Go tree whose packages are the standard library")
 	flag.IntVar(&r.memory, "m", 1024, "memory of the machine in MiB")
+	flag.IntVar(&r.harts, "smp", 1, "harts of the machine; the program may use as many, unless GOMAXPROCS says otherwise")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: testexec [flags] program [arguments]")
 		flag.PrintDefaults()
@@ -80,6 +81,7 @@ func main() {
 type run struct {
 	kernel, plan, goroot string
 	memory               int // MiB
+	harts                int
 }
 
 // program runs one and returns its exit status.
@@ -103,7 +105,7 @@ func (r *run) program(ctx context.Context, path string, args []string) (int, err
 	if err != nil {
 		return statusBroken, fmt.Errorf("packing the files of %s: %w", dir, err)
 	}
-	img, err := r.image(path, append([]string{path}, args...), place.env(os.Environ()), files)
+	img, err := r.image(path, append([]string{path}, args...), place.env(os.Environ(), r.harts), files)
 	if err != nil {
 		return statusBroken, err
 	}
@@ -153,7 +155,7 @@ func (r *run) boot(ctx context.Context, img []byte, limit time.Duration) (int, e
 		return statusBroken, err
 	}
 	out := console{to: os.Stdout}
-	machine := qemu.Machine{Image: f.Name(), Memory: fmt.Sprint(r.memory, "M")}
+	machine := qemu.Machine{Image: f.Name(), Memory: fmt.Sprint(r.memory, "M"), SMP: r.harts}
 	end, err := machine.Run(ctx, limit, func(text string) time.Duration { out.line(text); return -1 })
 	if !out.started {
 		out.flush()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"nexus.internal/cmd/testexec/plan"
@@ -74,21 +75,26 @@ func (p *place) plan(file string) (*plan.Package, error) {
 
 // passed are the variables of this machine that a program gets: those that steer
 // the Go runtime. Everything else would make runs depend on the machine.
-var passed = []string{"GODEBUG", "GOGC", "GOMEMLIMIT", "GOTRACEBACK"}
+var passed = []string{"GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"}
 
-// env returns the environment of the program.
-func (p *place) env(host []string) []string {
+// env returns the environment of the program on a machine with so many harts.
+func (p *place) env(host []string, harts int) []string {
 	env := []string{"PWD=" + p.inside, "HOME=/tmp", "TMPDIR=/tmp"}
 	if p.std {
 		env = append(env, "GOROOT="+insideGo)
 	}
+	parallel := false
 	for _, v := range host {
 		name, _, _ := strings.Cut(v, "=")
 		for _, want := range passed {
 			if name == want {
 				env = append(env, v)
+				parallel = parallel || name == "GOMAXPROCS"
 			}
 		}
+	}
+	if !parallel {
+		env = append(env, fmt.Sprint("GOMAXPROCS=", harts))
 	}
 	return env
 }
@@ -105,6 +111,9 @@ const (
 	markerPassed = " ok"
 )
 
+// hartOnline is the line for each further hart.
+var hartOnline = regexp.MustCompile(`^KINIT: cpu\d+ online$`)
+
 // console passes on what the machine prints, without the parts above.
 type console struct {
 	to      io.Writer
@@ -115,6 +124,7 @@ type console struct {
 func (c *console) line(text string) {
 	switch {
 	case strings.HasPrefix(text, kernelMarker) && strings.HasSuffix(text, markerPassed):
+	case hartOnline.MatchString(text):
 	case c.started:
 		fmt.Fprintln(c.to, text)
 	case strings.HasPrefix(text, banner):

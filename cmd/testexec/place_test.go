@@ -36,21 +36,24 @@ func TestFindPlace(t *testing.T) {
 
 func TestEnv(t *testing.T) {
 	p := place{inside: "/go/src/os", std: true}
-	got := p.env([]string{"HOME=/root", "GODEBUG=gctrace=1", "SECRET=x", "GOGCX=1"})
-	want := []string{"PWD=/go/src/os", "HOME=/tmp", "TMPDIR=/tmp", "GOROOT=/go", "GODEBUG=gctrace=1"}
+	got := p.env([]string{"HOME=/root", "GODEBUG=gctrace=1", "SECRET=x", "GOGCX=1"}, 4)
+	want := []string{"PWD=/go/src/os", "HOME=/tmp", "TMPDIR=/tmp", "GOROOT=/go", "GODEBUG=gctrace=1", "GOMAXPROCS=4"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := p.env([]string{"GOMAXPROCS=2"}, 4); !slices.Contains(got, "GOMAXPROCS=2") || slices.Contains(got, "GOMAXPROCS=4") {
+		t.Errorf("got %q, want GOMAXPROCS as it is here", got)
 	}
 }
 
 func TestConsole(t *testing.T) {
-	lines := []string{"OpenSBI v1.1", "neuron vers. 0.1.0 - One OS.", "=== RUN   TestA", "PASS", "KSELFTEST: frames returned ok", "KSELFTEST: w^x walk FAIL"}
+	lines := []string{"OpenSBI v1.1", "neuron vers. 0.1.0 - One OS.", "KINIT: cpu1 online", "KINIT: cpu2 not online", "=== RUN   TestA", "PASS", "KSELFTEST: frames returned ok", "KSELFTEST: w^x walk FAIL"}
 	var b strings.Builder
 	c := console{to: &b}
 	for _, l := range lines {
 		c.line(l)
 	}
-	if want := "=== RUN   TestA\nPASS\nKSELFTEST: w^x walk FAIL\n"; b.String() != want || !c.started {
+	if want := "KINIT: cpu2 not online\n=== RUN   TestA\nPASS\nKSELFTEST: w^x walk FAIL\n"; b.String() != want || !c.started {
 		t.Errorf("passed on %q", b.String())
 	}
 	b.Reset()

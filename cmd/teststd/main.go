@@ -33,6 +33,7 @@ func main() {
 	flag.StringVar(&o.build, "build", "build", "folder with toolchain/ and kernel.elf, and for what is built")
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "time limit of each package")
 	flag.StringVar(&o.run, "run", "", "run only tests that match this pattern")
+	flag.IntVar(&o.harts, "smp", 1, "harts of each machine, as many of which the tests may use")
 	flag.BoolVar(&o.verbose, "v", false, "print what tests print")
 	flag.Parse()
 	if err := o.test(flag.Args()); err != nil {
@@ -44,6 +45,7 @@ func main() {
 type options struct {
 	build, run string
 	timeout    time.Duration
+	harts      int
 	verbose    bool
 }
 
@@ -78,7 +80,7 @@ func (o *options) test(packages []string) error {
 	printSkips(os.Stdout, list, packages)
 	args := []string{
 		"test", "-json", "-count=1", "-short", "-vet=off", "-tags=fakenet", "-timeout", o.timeout.String(),
-		"-exec", fmt.Sprintf("%s -goroot %s -kernel %s -plan %s", testexec, goroot, kernel, planFile),
+		"-exec", fmt.Sprintf("%s -goroot %s -kernel %s -plan %s -smp %d", testexec, goroot, kernel, planFile, o.harts),
 	}
 	if o.run != "" {
 		args = append(args, "-run", o.run)

@@ -19,11 +19,14 @@ func TestABI(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]uint64{
-		"SysExit": abi.SysExit, "SysWait": abi.SysWait, "SysCall": abi.SysCall, "SysReply": abi.SysReply,
+		"SysExit": abi.SysExit, "SysYield": abi.SysYield, "SysWait": abi.SysWait, "SysCall": abi.SysCall, "SysReply": abi.SysReply,
+		"SysNotify": abi.SysNotify, "SysNotificationCreate": abi.SysNotificationCreate,
+		"SysThreadCreate": abi.SysThreadCreate, "SysThreadExit": abi.SysThreadExit, "SysThreadSelf": abi.SysThreadSelf,
+		"SysFutexWait": abi.SysFutexWait, "SysFutexWake": abi.SysFutexWake, "MaxThreads": abi.MaxThreads,
 		"SysProcessInfo": abi.SysProcessInfo, "SysConsoleWrite": abi.SysConsoleWrite, "SysFaultHandler": abi.SysFaultHandler, "SysFaultDone": abi.SysFaultDone,
 		"EventNone": abi.EventNone, "EventReply": abi.EventReply, "EventRequest": abi.EventRequest,
 		"EventNotify": abi.EventNotify, "EventCancel": abi.EventCancel,
-		"EINVAL": uint64(abi.EINVAL), "MaxMessage": abi.MaxMessage, "StartMagic": abi.StartMagic, "Version": abi.Version,
+		"EINVAL": uint64(abi.EINVAL), "EAGAIN": uint64(abi.EAGAIN), "ETIMEDOUT": uint64(abi.ETIMEDOUT), "MaxMessage": abi.MaxMessage, "StartMagic": abi.StartMagic, "Version": abi.Version,
 		"FlagNoWait": abi.FlagNoWait,
 	}
 	start := reflect.TypeFor[abi.Start]()

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,7 +70,10 @@ func Main(ctx context.Context, env *svc.Env) error {
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	var programs, lives, readers, drives, restarts, attacks []proof
+	var programs, lives, readers, parallel, drives, restarts, attacks []proof
+	if runtime.GOMAXPROCS(0) > 1 {
+		parallel = parallelProofs
+	}
 	for _, arg := range env.Args[1:] {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
@@ -98,7 +102,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range slices.Concat(policyProofs, programs, logProofs, readers, ipcProofs, drives, restarts, lives, attacks) {
+	for _, p := range slices.Concat(policyProofs, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
 		if err := t.prove(ctx, p); err != nil {
 			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
 			return svc.Exit(1)

@@ -6,6 +6,8 @@ package runtime
 
 const isTamago = 0
 
+const maxThreads = 1 << 30
+
 func pollEvents(pp *p) {}
 
 const memBudget = 0

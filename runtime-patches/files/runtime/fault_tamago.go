@@ -9,6 +9,7 @@ package runtime
 import (
 	"internal/abi"
 	"internal/goarch"
+	"runtime/goos"
 	"unsafe"
 )
 
@@ -30,6 +31,13 @@ const (
 // faultSlices, in a1 of fault_handler, asks the kernel to enter the handler at the end
 // of each time slice too.
 const faultSlices = 1
+
+// System calls that assembly makes.
+const (
+	sysExit       = goos.SysExit
+	sysFaultDone  = goos.SysFaultDone
+	sysThreadExit = goos.SysThreadExit
+)
 
 // faultEntry is in assembly.
 func faultEntry()
@@ -54,6 +62,9 @@ func faultCrash() {
 	print("[code=", hex(r.cause), " addr=", hex(r.addr), " pc=", hex(r.pc), " sp=", hex(r.sp), " goid=", gp.goid, "]\n")
 	mp := getg().m
 	mp.throwing = throwTypeRuntime
+	if !singleM {
+		freezetheworld()
+	}
 	tracebacktrap(r.pc, r.sp, r.lr, gp)
 	tracebackothers(gp)
 	exit(2)

@@ -7,10 +7,11 @@
 // the kernel until the event is there) or parks; then the scheduler collects events,
 // blocking when idle (beforeIdle) and polling now and then when busy (pollEvents).
 //
-// Invariants: there is one M, and nothing here runs in an upcall, so the table needs
-// no lock; but a goroutine may be preempted where it calls a function, so changes
-// that belong together have no call between them or hold the M (acquirem). Slots
-// never move and are never freed to the heap; they hold no pointers the collector
+// Invariants: with one M, nothing here runs in an upcall, so the table needs no lock;
+// but a goroutine may be preempted where it calls a function, so changes that belong
+// together have no call between them or hold the M (acquirem). What is different with
+// several Ms is in ipc_parallel_tamago.go; the lock of the table is taken only then.
+// Slots never move and are never freed to the heap; they hold no pointers the collector
 // must see. Key 0 is never given out.
 //
 // The functions that begin with nexus_ are for package nexus.internal/ipc, which
@@ -37,21 +38,35 @@ type slot struct {
 	next      uint32 // next free slot + 1
 	live      bool
 	ready     bool      // ev holds an event that nobody has taken
-	cancelled bool      // the request with reply right `right` was given up
 	gp        guintptr  // parked for an event
 	cancelGp  guintptr  // parked for a cancellation
-	right     uint64    // reply right of the last request
+	right     uint64    // reply right of the last request, 0 when it was answered
+	cancelled uint64    // reply right of the request that was given up last
 	ev        goos.Regs // the event
 }
 
 var ipc struct {
+	lock    mutex // with several Ms: of the slots, the lists and the counts
 	chunks  [maxSlots / slotChunk]*[slotChunk]slot
 	n       uint32    // slots made so far
 	free    uint32    // first free slot + 1
-	waiters uint32    // goroutines parked on slots
+	waiters uint32    // goroutines parked on slots, with one M
 	poll    bool      // collect events at the next chance
 	dropped uint64    // events without a receiver
-	regs    goos.Regs // of WAIT in the scheduler
+	regs    goos.Regs // of WAIT in the scheduler, with one M
+}
+
+// lockSlots takes the lock of the table, where there is another M to keep out.
+func lockSlots() {
+	if !singleM {
+		lock(&ipc.lock)
+	}
+}
+
+func unlockSlots() {
+	if !singleM {
+		unlock(&ipc.lock)
+	}
 }
 
 // nexus_slotNew returns the key of a new slot, or 0 if there are maxSlots.
@@ -59,7 +74,9 @@ var ipc struct {
 //go:linkname nexus_slotNew
 func nexus_slotNew() (key uint64) {
 	mp := acquirem()
+	lockSlots()
 	key = newSlot()
+	unlockSlots()
 	releasem(mp)
 	return key
 }
@@ -85,7 +102,6 @@ func newSlot() (key uint64) {
 	ipc.free = s.next
 	s.live = true
 	s.ready = false
-	s.cancelled = false
 	s.right = 0
 	return uint64(s.gen)<<32 | uint64(s.index)
 }
@@ -123,8 +139,8 @@ func nexus_slotFree(key uint64) {
 	if s.gp != 0 {
 		throw("nexus_slotFree: a goroutine waits on the slot")
 	}
-	wakeCancel(s)
 	mp := acquirem()
+	lockSlots()
 	s.live = false
 	s.gen++
 	if s.gen == 0 {
@@ -132,6 +148,11 @@ func nexus_slotFree(key uint64) {
 	}
 	s.next = ipc.free
 	ipc.free = s.index + 1
+	gp := unpark(&s.cancelGp)
+	unlockSlots()
+	if gp != nil {
+		goready(gp, 1)
+	}
 	releasem(mp)
 }
 
@@ -145,6 +166,10 @@ func nexus_ipc(key, num uint64, r *goos.Regs) {
 	s := slotOf(key)
 	if s == nil {
 		r.A[0] = ^uint64(goos.EINVAL - 1) // -EINVAL
+		return
+	}
+	if !singleM {
+		ipcParallel(s, key, num, r)
 		return
 	}
 	until, alone := aloneUntil(getg().m.p.ptr())
@@ -205,9 +230,8 @@ func nexus_wait(key uint64, r *goos.Regs) {
 // rearm forgets a cancellation of the request before.
 func rearm(s *slot) {
 	s.right = 0
-	s.cancelled = false
 	if s.cancelGp != 0 {
-		wakeCancel(s)
+		goready(unpark(&s.cancelGp), 1)
 	}
 }
 
@@ -232,27 +256,44 @@ func aloneUntil(pp *p) (until int64, alone bool) {
 
 // waitSlot parks until s has an event, and takes it.
 func waitSlot(s *slot, r *goos.Regs) {
-	if !s.ready {
+	if !takeEvent(s, r) {
 		gopark(parkForEvent, unsafe.Pointer(s), waitReasonIOWait, traceBlockNet, 2)
+		takeEvent(s, r)
 	}
-	takeEvent(s, r)
 }
 
 // parkForEvent runs on g0 when gp has become a waiting goroutine. Only then may
 // another one wake it.
 func parkForEvent(gp *g, s unsafe.Pointer) bool {
-	if (*slot)(s).ready {
-		return false
+	lockSlots()
+	wait := !(*slot)(s).ready
+	if wait {
+		(*slot)(s).gp.set(gp)
+		addWaiters(1)
 	}
-	(*slot)(s).gp.set(gp)
-	ipc.waiters++
-	return true
+	unlockSlots()
+	return wait
 }
 
-// takeEvent moves the event of s to r.
-func takeEvent(s *slot, r *goos.Regs) {
-	*r = s.ev
-	s.ready = false
+// addWaiters counts goroutines that park on slots, or leave them.
+func addWaiters(n int32) {
+	if singleM {
+		ipc.waiters += uint32(n)
+	} else {
+		netpollAdjustWaiters(n)
+	}
+}
+
+// takeEvent moves the event of s to r, if there is one.
+func takeEvent(s *slot, r *goos.Regs) bool {
+	lockSlots()
+	ready := s.ready
+	if ready {
+		*r = s.ev
+		s.ready = false
+	}
+	unlockSlots()
+	return ready
 }
 
 // dispatch delivers an event to its slot and returns the goroutine that it wakes,
@@ -267,11 +308,10 @@ func dispatch(r *goos.Regs) *g {
 	}
 	switch r.A[0] {
 	case goos.EventCancel:
-		if s.right == 0 || s.right != r.A[4] {
-			ipc.dropped++
+		s.cancelled = r.A[4]
+		if s.right != r.A[4] { // answered, or on its way to the slot with another M
 			return nil
 		}
-		s.cancelled = true
 		return unpark(&s.cancelGp)
 	case goos.EventNotify:
 		if s.ready {
@@ -293,16 +333,9 @@ func unpark(w *guintptr) *g {
 	gp := w.ptr()
 	if gp != nil {
 		*w = 0
-		ipc.waiters--
+		addWaiters(-1)
 	}
 	return gp
-}
-
-// wakeCancel wakes the goroutine in nexus_cancelWait, if there is one.
-func wakeCancel(s *slot) {
-	if gp := unpark(&s.cancelGp); gp != nil {
-		goready(gp, 1)
-	}
 }
 
 // nexus_cancelled reports whether the caller of the request that was last taken
@@ -311,8 +344,11 @@ func wakeCancel(s *slot) {
 //go:linkname nexus_cancelled
 func nexus_cancelled(key uint64) bool {
 	s := slotOf(key)
-	return s != nil && s.cancelled
+	return s != nil && s.gaveUp()
 }
+
+// gaveUp reports whether the caller of the last request has.
+func (s *slot) gaveUp() bool { return s.right != 0 && s.cancelled == s.right }
 
 // nexus_cancelWait waits until nexus_cancelled is true, or until the slot is armed
 // again or freed, and reports which. One goroutine per slot may wait.
@@ -320,7 +356,7 @@ func nexus_cancelled(key uint64) bool {
 //go:linkname nexus_cancelWait
 func nexus_cancelWait(key uint64) bool {
 	s := slotOf(key)
-	if s == nil || s.cancelled {
+	if s == nil || s.gaveUp() {
 		return s != nil
 	}
 	if s.cancelGp != 0 {
@@ -332,12 +368,14 @@ func nexus_cancelWait(key uint64) bool {
 
 // parkForCancel is parkForEvent for cancellations.
 func parkForCancel(gp *g, s unsafe.Pointer) bool {
-	if (*slot)(s).cancelled {
-		return false
+	lockSlots()
+	wait := !(*slot)(s).gaveUp()
+	if wait {
+		(*slot)(s).cancelGp.set(gp)
+		addWaiters(1)
 	}
-	(*slot)(s).cancelGp.set(gp)
-	ipc.waiters++
-	return true
+	unlockSlots()
+	return wait
 }
 
 // nexus_syscall makes a system call that does not wait.
@@ -355,24 +393,25 @@ func nexus_start() unsafe.Pointer { return unsafe.Pointer(goos.Page) }
 //go:linkname nexus_dropped
 func nexus_dropped() uint64 { return ipc.dropped }
 
-// beforeIdle runs on g0 with a P when no goroutine can run. It blocks in the
-// kernel until an event or the next timer. If there is neither to wait for, it
-// lets the scheduler find the deadlock.
+// beforeIdle runs on g0 with a P when no goroutine can run. With one M it blocks in
+// the kernel until an event or the next timer. If there is neither to wait for, it
+// lets the scheduler find the deadlock. With several the scheduler gives up the P and
+// calls netpoll, if nobody else does.
 //
 //go:yeswritebarrierrec
 func beforeIdle(now, until int64) (*g, bool) {
 	flushErr()
-	if until == 0 && ipc.waiters == 0 {
+	if !singleM || until == 0 && ipc.waiters == 0 {
 		return nil, false
 	}
-	return waitEvent(0, until), true
+	return waitEvent(&ipc.regs, 0, until), true
 }
 
-// waitEvent makes one WAIT and returns the goroutine that its event wakes.
+// waitEvent makes one WAIT and returns the goroutine that its event wakes. a0 in r
+// is EventNone if there was no event.
 //
 //go:nowritebarrier
-func waitEvent(flags, until int64) *g {
-	r := &ipc.regs
+func waitEvent(r *goos.Regs, flags, until int64) *g {
 	r.A[1] = uint64(flags)
 	r.A[2] = 0
 	r.A[3] = uint64(until)
@@ -382,18 +421,25 @@ func waitEvent(flags, until int64) *g {
 	if int64(r.A[0]) <= goos.EventNone {
 		return nil
 	}
-	return dispatch(r)
+	if singleM {
+		return dispatch(r)
+	}
+	return dispatchParallel(r, flags)
 }
 
 // pollEvents collects what has arrived while goroutines keep the process busy. The
 // scheduler calls it in every round, on g0.
 func pollEvents(pp *p) {
+	if !singleM {
+		pollParallel(pp)
+		return
+	}
 	if ipc.waiters == 0 || !ipc.poll && pp.schedtick%pollPeriod != 0 {
 		return
 	}
 	ipc.poll = false
 	for range pollBatch {
-		gp := waitEvent(goos.FlagNoWait, 0)
+		gp := waitEvent(&ipc.regs, goos.FlagNoWait, 0)
 		if gp != nil {
 			ready(gp, 0, false)
 		} else if ipc.regs.A[0] == goos.EventNone {

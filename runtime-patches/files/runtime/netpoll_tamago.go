@@ -2,14 +2,12 @@
 
 // File descriptors are never pollable here, so package internal/poll falls back
 // to its blocking mode. Goroutines that wait for kernel events park on slots (see
-// ipc_tamago.go) and are woken by beforeIdle and pollEvents, not by netpoll.
+// ipc_tamago.go).
 
 package runtime
 
 // notPollable is EPERM, what epoll says of a regular file.
 const notPollable = 1
-
-func netpollinit() {}
 
 func netpollIsPollDescriptor(fd uintptr) bool { return false }
 
@@ -18,7 +16,3 @@ func netpollopen(fd uintptr, pd *pollDesc) int32 { return notPollable }
 func netpollclose(fd uintptr) int32 { return 0 }
 
 func netpollarm(pd *pollDesc, mode int) {}
-
-func netpollBreak() {}
-
-func netpoll(delay int64) (gList, int32) { return gList{}, 0 }

@@ -1,8 +1,7 @@
 //go:build tamago && riscv64
 
 // The parts of the operating system layer that are the same for a kernel on a
-// board and for a process: there are no signals, no threads unless the board
-// starts them, and no interrupts while Go code runs.
+// board and for a process: there are no signals.
 
 package runtime
 
@@ -10,10 +9,6 @@ import (
 	"internal/runtime/atomic"
 	"unsafe"
 )
-
-type mOS struct {
-	waitsemacount uint32
-}
 
 type sigset struct{}
 
@@ -29,20 +24,11 @@ type sigTabT struct {
 
 var sigtable [0]sigTabT
 
-const preemptMSupported = false
-
-func preemptM(mp *m) {}
-
 // cputicks is in asm_riscv64.s.
 func cputicks() int64
 
-func getCPUCount() int32 { return 1 }
-
 //go:nosplit
-func osyield() {}
-
-//go:nosplit
-func osyield_no_g() {}
+func osyield_no_g() { osyield() }
 
 func sigsave(p *sigset) {}
 
@@ -88,45 +74,12 @@ func syscall_now() (sec int64, nsec int32) {
 }
 
 //go:nosplit
-func usleep(usec uint32) {
-	for end := nanotime1() + int64(usec)*1000; nanotime1() < end; {
-	}
-}
-
-//go:nosplit
 func usleep_no_g(usec uint32) { usleep(usec) }
 
 // crash ends the program after a fatal error with GOTRACEBACK=crash.
 //
 //go:nosplit
 func crash() { exit(2) }
-
-// The semaphore of an m. With one m it is never contended; with several (a board
-// that sets goos.Task) waiting is polling.
-
-//go:nosplit
-func semacreate(mp *m) {}
-
-//go:nosplit
-func semasleep(ns int64) int32 {
-	count := &getg().m.waitsemacount
-	end := int64(0)
-	if ns >= 0 {
-		end = nanotime1() + ns
-	}
-	for {
-		if v := atomic.Load(count); v > 0 && atomic.Cas(count, v, v-1) {
-			return 0
-		}
-		if ns >= 0 && nanotime1() >= end {
-			return -1
-		}
-		procyield(30)
-	}
-}
-
-//go:nosplit
-func semawakeup(mp *m) { atomic.Xadd(&mp.waitsemacount, 1) }
 
 // checkTimeouts is for wasm only.
 func checkTimeouts() {}

@@ -9,9 +9,23 @@ package runtime
 
 import (
 	"internal/abi"
+	"internal/runtime/atomic"
 	"runtime/goos"
 	"unsafe"
 )
+
+type mOS struct {
+	waitsemacount uint32
+}
+
+// maxThreads is no limit: the board decides.
+const maxThreads = 1 << 30
+
+const preemptMSupported = false
+
+func preemptM(mp *m) {}
+
+func getCPUCount() int32 { return 1 }
 
 // osinit runs on g0 before anything is allocated.
 func osinit() {
@@ -19,6 +33,9 @@ func osinit() {
 	physPageSize = 4096
 	numCPUStartup = getCPUCount()
 	singleM = goos.Task == nil
+	if singleM {
+		maxProcs = 1
+	}
 	lo := uintptr(goos.Bloc)
 	if lo == 0 {
 		lo = firstmoduledata.end
@@ -65,6 +82,42 @@ func newosproc(mp *m) {
 	mp.g0.stackguard1 = mp.g0.stackguard0
 	goos.Task(unsafe.Pointer(mp.g0.stack.hi), unsafe.Pointer(mp), unsafe.Pointer(mp.g0), unsafe.Pointer(abi.FuncPCABI0(mstart)))
 }
+
+// An m waits by polling: with one it never does, and with several (a board that sets
+// goos.Task) there is nothing else.
+
+//go:nosplit
+func osyield() {}
+
+//go:nosplit
+func usleep(usec uint32) {
+	for end := nanotime1() + int64(usec)*1000; nanotime1() < end; {
+	}
+}
+
+//go:nosplit
+func semacreate(mp *m) {}
+
+//go:nosplit
+func semasleep(ns int64) int32 {
+	count := &getg().m.waitsemacount
+	end := int64(0)
+	if ns >= 0 {
+		end = nanotime1() + ns
+	}
+	for {
+		if v := atomic.Load(count); v > 0 && atomic.Cas(count, v, v-1) {
+			return 0
+		}
+		if ns >= 0 && nanotime1() >= end {
+			return -1
+		}
+		procyield(30)
+	}
+}
+
+//go:nosplit
+func semawakeup(mp *m) { atomic.Xadd(&mp.waitsemacount, 1) }
 
 // beforeIdle runs on g0 with a P when no goroutine can run. The P stays ours, so
 // the scheduler starts over when the hook returns. until is 0 without a timer.
@@ -149,8 +202,15 @@ func exit(code int32) {
 	}
 }
 
-// pollEvents has nothing to poll: a board's events come through goos.Idle.
+// There is nothing to poll: a board's events come through goos.Idle.
+
 func pollEvents(pp *p) {}
+
+func netpollinit() {}
+
+func netpollBreak() {}
+
+func netpoll(delay int64) (gList, int32) { return gList{}, 0 }
 
 // nexus_systemstack runs fn on the stack that the board set up. A kernel runs its
 // hart loop there: nothing preempts it, the stack never moves or grows, and a

@@ -1,6 +1,6 @@
 //go:build tamago && riscv64 && nexusproc
 
-// The operating system layer of a Nexus process: start page, console, clock,
+// The operating system layer of a Nexus process: start page, threads, console, clock,
 // entropy, exit.
 
 package runtime
@@ -8,6 +8,7 @@ package runtime
 import (
 	"internal/abi"
 	"internal/chacha8rand"
+	"internal/strconv"
 	"runtime/goos"
 	"unsafe"
 )
@@ -24,9 +25,8 @@ func osinit() {
 	tickNS = int64(page.TickNS)
 	seedRandom(&page.Seed)
 	physPageSize = 4096
+	singleM, maxProcs = true, 1 // until goenvs knows better
 	numCPUStartup = getCPUCount()
-	singleM = true
-	getg().m.procid = page.PID
 	meminit(uintptr(page.HeapStart), uintptr(page.HeapEnd))
 	goos.Syscall(goos.SysProcessInfo, &processInfo)
 	if int64(processInfo.A[0]) > 0 {
@@ -50,20 +50,93 @@ func mpreinit(mp *m) {
 	mp.gsignal.m = mp
 }
 
-func minit() {}
+// minit runs on the g0 of an m that starts. Thread 0 is the first one.
+func minit() {
+	mp := getg().m
+	mp.procid = 1
+	if mp != &m0 {
+		mp.procid += uint64(goos.Syscall3(goos.SysThreadSelf, 0, 0, 0))
+	} else if !singleM {
+		netpollGenericInit() // goroutines may wait for events before there is a timer
+	}
+}
 
+type mOS struct{}
+
+// maxThreads is how many Ms there can be. They never end.
+const maxThreads = goos.MaxThreads
+
+// newosproc starts a thread for mp on the stack of its g0.
+//
 //go:nowritebarrier
-func newosproc(mp *m) { throw("newosproc: a process has one thread") }
+func newosproc(mp *m) {
+	var r goos.Regs
+	r.A[0] = uint64(abi.FuncPCABI0(mstart))
+	r.A[1] = uint64(mp.g0.stack.hi)
+	r.A[3] = uint64(uintptr(unsafe.Pointer(mp.g0)))
+	goos.Syscall(goos.SysThreadCreate, &r)
+	if errno := -int64(r.A[0]); errno > 0 {
+		print("runtime: thread_create: error ", errno, "\n")
+		throw("newosproc")
+	}
+}
+
+// getCPUCount returns how many harts the process uses: as many as its environment
+// asks for.
+func getCPUCount() int32 { return maxProcs }
+
+// futexsleep waits until the word at addr is woken, if it has the value val, or until
+// ns nanoseconds have passed, if ns is not negative.
+//
+//go:nosplit
+func futexsleep(addr *uint32, val uint32, ns int64) {
+	until := int64(0)
+	if ns >= 0 {
+		until = nanotime1() + ns
+	}
+	switch goos.Syscall3(goos.SysFutexWait, uint64(uintptr(unsafe.Pointer(addr))), uint64(val), uint64(until)) {
+	case 0, -goos.EAGAIN, -goos.ETIMEDOUT:
+	default:
+		throw("futex_wait failed")
+	}
+}
+
+// futexwakeup wakes at most cnt threads that wait on addr.
+//
+//go:nosplit
+func futexwakeup(addr *uint32, cnt uint32) {
+	if goos.Syscall3(goos.SysFutexWake, uint64(uintptr(unsafe.Pointer(addr))), uint64(cnt), 0) < 0 {
+		throw("futex_wake failed")
+	}
+}
+
+//go:nosplit
+func osyield() { goos.Syscall3(goos.SysYield, 0, 0, 0) }
+
+// usleep waits on a word that nobody wakes.
+//
+//go:nosplit
+func usleep(usec uint32) {
+	var word uint32
+	futexsleep(&word, 0, int64(usec)*1000)
+}
 
 // memFresh says that memory of the heap region is zero when it is first touched.
 const memFresh = true
 
 func memRegion() (start, end uint64) { return goos.Page.HeapStart, goos.Page.HeapEnd }
 
-// goenvs sets the arguments and the environment.
+// goenvs sets the arguments and the environment, and learns from it whether the
+// process is to be parallel. It is not unless asked: most services would pay for locks
+// and wake-ups and gain nothing.
 func goenvs() {
 	argslice = pageStrings(goos.Page.ArgsPtr, goos.Page.Argc)
 	envs = pageStrings(goos.Page.EnvPtr, goos.Page.Envc)
+	if n, err := strconv.ParseInt(gogetenv("GOMAXPROCS"), 10, 32); err == nil && n > 1 {
+		maxProcs = int32(min(uint64(n), max(goos.Page.Harts, 1), maxThreads))
+	}
+	numCPUStartup = getCPUCount()
+	singleM = maxProcs == 1
 }
 
 // pageStrings returns n NUL-terminated strings that the kernel laid out behind
@@ -167,29 +240,42 @@ func syscall_pid() int { return int(goos.Page.PID) }
 
 // errLine collects what the runtime prints, which comes in small pieces, into one
 // console call per line. It is flushed by a newline, when it is full, before any
-// other output, when the process waits and when it ends.
+// other output, when the process waits and when it ends. The lock of print guards it.
 var errLine struct {
 	n   int32
 	buf [256]byte
 }
 
+// writeErr is called with the lock of print held.
+//
 //go:nosplit
 func writeErr(b []byte) {
 	for _, c := range b {
 		errLine.buf[errLine.n] = c
 		errLine.n++
 		if c == '\n' || int(errLine.n) == len(errLine.buf) {
-			flushErr()
+			writeErrLine()
 		}
 	}
 }
 
 //go:nosplit
+func writeErrLine() {
+	n := errLine.n
+	errLine.n = 0
+	console(unsafe.Pointer(&errLine.buf), n)
+}
+
+//go:nosplit
 func flushErr() {
-	if n := errLine.n; n > 0 {
-		errLine.n = 0
-		console(unsafe.Pointer(&errLine.buf), n)
+	if errLine.n == 0 {
+		return
 	}
+	printlock()
+	if errLine.n != 0 {
+		writeErrLine()
+	}
+	printunlock()
 }
 
 // write1 writes to the console. Other files are package syscall's.
@@ -223,9 +309,11 @@ func console(p unsafe.Pointer, n int32) int32 {
 	return n
 }
 
+// exit ends the process. Whoever holds the lock of print may never give it back.
+//
 //go:nosplit
 func exit(code int32) {
-	flushErr()
+	writeErrLine()
 	for {
 		goos.Syscall3(goos.SysExit, uint64(code), 0, 0)
 	}

@@ -5,9 +5,6 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-#define SYS_EXIT 1
-#define SYS_FAULT_DONE 28
-
 // The kernel starts a process here with the start page in a0 and sp at the top of
 // its stack.
 TEXT _rt0_riscv64_tamago(SB),NOSPLIT|NOFRAME,$0
@@ -48,25 +45,27 @@ TEXT runtime·faultEntry(SB),NOSPLIT|NOFRAME,$0
 	MOV	A2, RA
 push:
 	MOV	ZERO, A0
-	MOV	$SYS_FAULT_DONE, A7
+	MOV	$const_sysFaultDone, A7
 	ECALL
 	MOV	$runtime·sigpanic<ABIInternal>(SB), T0
 	JMP	(T0)
 
 system:
-	// The runtime itself failed, perhaps out of stack. Report on the stack that
-	// is kept for crashes, once.
+	// The runtime itself failed, perhaps out of stack. The first thread reports on
+	// the stack that is kept for crashes, once; another one gets out of its way.
 	MOV	$runtime·faultRecord(SB), T1
-	MOV	faultRegs_g(T1), T2
-	BNE	T2, ZERO, dead
-	MOV	g, faultRegs_g(T1)
+claim:
+	LRD	(T1), T2		// faultRegs.g
+	BNE	T2, ZERO, second
+	SCD	g, (T1), T2
+	BNE	T2, ZERO, claim
 	MOV	A0, faultRegs_cause(T1)
 	MOV	A1, faultRegs_addr(T1)
 	MOV	A2, faultRegs_pc(T1)
 	MOV	X2, faultRegs_sp(T1)
 	MOV	RA, faultRegs_lr(T1)
 	MOV	ZERO, A0
-	MOV	$SYS_FAULT_DONE, A7
+	MOV	$const_sysFaultDone, A7
 	ECALL
 	MOV	runtime·faultCrashFn(SB), A0
 	MOV	$runtime·switchToCrashStack0<ABIInternal>(SB), T0
@@ -93,18 +92,24 @@ slice:
 	MOV	A1, A2
 	MOV	A0, A1
 	MOV	$1, A0
-	MOV	$SYS_FAULT_DONE, A7
+	MOV	$const_sysFaultDone, A7
 	ECALL
 	JMP	0(PC)
 resume:
 	MOV	$1, A0
 	MOV	ZERO, A1
-	MOV	$SYS_FAULT_DONE, A7
+	MOV	$const_sysFaultDone, A7
 	ECALL
 	JMP	0(PC)
 
+second:
+	MOV	g_m(T2), T2
+	BEQ	T0, T2, dead
+	MOV	ZERO, A0
+	MOV	$const_sysThreadExit, A7
+	ECALL
 dead:
 	MOV	$2, A0
-	MOV	$SYS_EXIT, A7
+	MOV	$const_sysExit, A7
 	ECALL
 	JMP	0(PC)

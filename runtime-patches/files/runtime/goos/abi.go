@@ -11,14 +11,22 @@ import _ "unsafe" // for go:linkname
 
 // System calls that the runtime itself makes.
 const (
-	SysExit         = 1
-	SysWait         = 3
-	SysCall         = 4
-	SysReply        = 5
-	SysProcessInfo  = 24
-	SysConsoleWrite = 26
-	SysFaultHandler = 27
-	SysFaultDone    = 28
+	SysExit               = 1
+	SysYield              = 2
+	SysWait               = 3
+	SysCall               = 4
+	SysReply              = 5
+	SysNotify             = 8
+	SysNotificationCreate = 10
+	SysProcessInfo        = 24
+	SysConsoleWrite       = 26
+	SysFaultHandler       = 27
+	SysFaultDone          = 28
+	SysThreadCreate       = 43
+	SysThreadExit         = 44
+	SysThreadSelf         = 46
+	SysFutexWait          = 47
+	SysFutexWake          = 48
 )
 
 // FlagNoWait, in a1, returns from WAIT, CALL and REPLY at once.
@@ -33,11 +41,18 @@ const (
 	EventCancel  = 4
 )
 
-// EINVAL is the error number for an argument out of its range.
-const EINVAL = 4
+// Error numbers.
+const (
+	EINVAL    = 4  // an argument is out of its range
+	EAGAIN    = 9  // futex_wait: the word has another value
+	ETIMEDOUT = 11 // the deadline passed
+)
 
 // MaxMessage is the most that one console_write takes, in bytes.
 const MaxMessage = 8 << 10
+
+// MaxThreads is how many threads a process can have.
+const MaxThreads = 16
 
 // StartMagic and Version begin every start page.
 const (
@@ -66,8 +81,8 @@ type Start struct {
 	Console   uint64 // handle, 0 if none
 	NumCaps   uint64
 	Seed      [32]byte
-	BornNS    int64 // when the process was created
-	Harts     uint64
+	BornNS    int64  // when the process was created
+	Harts     uint64 // that run processes
 }
 
 // Page is the start page of this process. The entry, in package runtime, sets it

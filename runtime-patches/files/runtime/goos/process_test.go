@@ -135,15 +135,6 @@ func TestPreemption(t *testing.T) {
 	<-done
 }
 
-func TestOneThread(t *testing.T) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if runtime.GOMAXPROCS(4) != 1 || runtime.GOMAXPROCS(0) != 1 {
-		t.Error("GOMAXPROCS is not 1")
-	}
-	time.Sleep(time.Millisecond)
-}
-
 // TestGarbage makes far more garbage than the process may have memory.
 func TestGarbage(t *testing.T) {
 	limit := debug.SetMemoryLimit(-1)
@@ -212,8 +203,10 @@ func TestNotification(t *testing.T) {
 	do(t, sysNotify, n, 1)
 	do(t, sysNotify, n, 4)
 	var r goos.Regs
-	if wait(key, &r); r.A[0] != goos.EventNotify || r.A[1] != key || r.A[2] != 5 {
-		t.Errorf("event %x", r.A)
+	for got := uint64(0); got != 5; got |= r.A[2] { // another M may have taken the first bit alone
+		if wait(key, &r); r.A[0] != goos.EventNotify || r.A[1] != key || r.A[2]&^5 != 0 || r.A[2]&got != 0 {
+			t.Fatalf("event %x", r.A)
+		}
 	}
 	go func() {
 		time.Sleep(time.Millisecond)
