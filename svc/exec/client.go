@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"errors"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
@@ -34,8 +35,11 @@ func Open(ctx context.Context, p ipc.Process, c *ipc.Client) (*Session, error) {
 	return &Session{c, ep}, nil
 }
 
-// Close ends the session and its children.
-func (s *Session) Close() error { return s.tether.Close() }
+// Close ends the session and its children. Afterwards the process can open another one.
+func (s *Session) Close(ctx context.Context) error {
+	_, err := s.c.Call(ctx, OpClose, nil, nil)
+	return errors.Join(err, s.tether.Close())
+}
 
 // moving makes a call that moves a capability, and returns its payload in memory of
 // its own.

@@ -28,6 +28,7 @@ const (
 	OpStart = 4 // id u32 → pid u32: starts one that was held
 	OpWait  = 5 // id u32 or 0 for any, flags u8 → End, when it has ended; then it is forgotten
 	OpKill  = 6 // id u32: ends it, or forgets one that was held
+	OpClose = 7 // ends the session and its children
 )
 
 // OpTether is what execd calls the capability of OpOpen with, and nobody answers: that

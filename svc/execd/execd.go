@@ -155,6 +155,8 @@ func (s *server) handle(q *ipc.Request) {
 		s.change(q)
 	case exec.OpWait:
 		s.wait(q)
+	case exec.OpClose:
+		s.close(q)
 	default:
 		q.Reply(ipc.StatusUnsupported, nil)
 	}

@@ -178,7 +178,7 @@ func TestRejectWaits(t *testing.T) {
 		// One of them learns of it, and the session's end frees the others.
 		if err := <-ends; err == nil {
 			told++
-			r.session.Close()
+			r.session.Close(r.ctx)
 		}
 	}
 	if told != 1 {
@@ -193,15 +193,16 @@ func TestRejectMalformed(t *testing.T) {
 		payload []byte
 		want    ipc.Status
 	}{
-		"open with a payload": {exec.OpOpen, []byte{1}, ipc.StatusMalformed},
-		"open without a cap":  {exec.OpOpen, nil, ipc.StatusInvalidArgs},
-		"spawn of nothing":    {exec.OpSpawn, nil, ipc.StatusMalformed},
-		"half a request":      {exec.OpSpawn, request("a").Append(nil)[:20], ipc.StatusMalformed},
-		"no id":               {exec.OpStart, nil, ipc.StatusMalformed},
-		"long id":             {exec.OpKill, make([]byte, 5), ipc.StatusMalformed},
-		"wait without flags":  {exec.OpWait, make([]byte, 4), ipc.StatusMalformed},
-		"give without rights": {exec.OpGive, make([]byte, 4), ipc.StatusMalformed},
-		"unknown operation":   {99, nil, ipc.StatusUnsupported},
+		"open with a payload":  {exec.OpOpen, []byte{1}, ipc.StatusMalformed},
+		"open without a cap":   {exec.OpOpen, nil, ipc.StatusInvalidArgs},
+		"spawn of nothing":     {exec.OpSpawn, nil, ipc.StatusMalformed},
+		"half a request":       {exec.OpSpawn, request("a").Append(nil)[:20], ipc.StatusMalformed},
+		"no id":                {exec.OpStart, nil, ipc.StatusMalformed},
+		"long id":              {exec.OpKill, make([]byte, 5), ipc.StatusMalformed},
+		"wait without flags":   {exec.OpWait, make([]byte, 4), ipc.StatusMalformed},
+		"give without rights":  {exec.OpGive, make([]byte, 4), ipc.StatusMalformed},
+		"close with a payload": {exec.OpClose, []byte{0}, ipc.StatusMalformed},
+		"unknown operation":    {99, nil, ipc.StatusUnsupported},
 	} {
 		if _, err := r.client.Call(r.ctx, tt.op, tt.payload, nil); err != tt.want {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)

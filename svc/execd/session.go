@@ -90,8 +90,28 @@ func (s *server) begin(who requester, tether *ipc.Client) ipc.Status {
 	return ipc.StatusOK
 }
 
-// over ends a session and its children. The lock is held.
+// close ends the session of a requester.
+func (s *server) close(q *ipc.Request) {
+	if len(q.Payload()) != 0 {
+		q.Reply(ipc.StatusMalformed, nil)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ss := s.sessions[of(q)]
+	if ss == nil {
+		q.Reply(ipc.StatusNotFound, nil)
+		return
+	}
+	s.over(ss)
+	q.Reply(ipc.StatusOK, nil)
+}
+
+// over ends a session, if it has not ended yet, and its children. The lock is held.
 func (s *server) over(ss *session) {
+	if s.sessions[ss.who] != ss {
+		return
+	}
 	delete(s.sessions, ss.who)
 	for _, c := range slices.Clone(ss.children) {
 		c.killed = true

@@ -32,7 +32,15 @@ func forgedIdentity(ctx context.Context, a *attacker) error {
 			return err
 		}
 	}
-	for _, name := range []string{"policyd", "logd", "init", "selftest-client"} {
+	if _, _, err := a.env.Control.Spawner(ctx); !errors.Is(err, ipc.StatusDenied) {
+		return fmt.Errorf("the right to create processes: %v", err)
+	}
+	for _, name := range []string{"child-exit0", "programs", "policy", ""} {
+		if _, err := a.env.Control.File(ctx, name); !errors.Is(err, ipc.StatusDenied) {
+			return fmt.Errorf("file %q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"policyd", "logd", "execd", "init", "selftest-client"} {
 		if _, err := a.env.Control.Connect(ctx, name); !errors.Is(err, ipc.StatusDenied) {
 			return fmt.Errorf("connecting to %s: %v", name, err)
 		}

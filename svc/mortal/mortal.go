@@ -154,7 +154,7 @@ func start(ctx context.Context, env *svc.Env, execd *svc.Remote, give ipc.Any) e
 	}
 	id, _, err := s.Spawn(ctx, r, exec.Program{})
 	if err != nil || !give.Valid() {
-		return errors.Join(err, s.Close())
+		return errors.Join(err, s.Close(ctx))
 	}
 	if _, err := s.Give(ctx, id, give.Move(), abi.RightSend); err != nil {
 		return err

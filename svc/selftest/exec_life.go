@@ -141,7 +141,6 @@ func execOrphans(ctx context.Context, t *tester) error {
 	if err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
-	defer s.Close()
 	id, h, err := t.greeted(ctx, s, g, bundled("spare", child.Hello), exec.Program{})
 	if err != nil {
 		return err

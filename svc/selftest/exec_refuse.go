@@ -112,7 +112,7 @@ func (t *tester) execNoise(ctx context.Context) error {
 		for range rng.IntN(4) {
 			b[rng.IntN(len(b))] = byte(rng.Uint32())
 		}
-		op, b := uint16(rng.IntN(8)), b[:len(b)-rng.IntN(len(b))]
+		op, b := uint16(rng.IntN(exec.OpClose)), b[:len(b)-rng.IntN(len(b))]
 		if op == exec.OpWait && len(b) > 4 {
 			b = append(b[:4:4], exec.FlagNoWait)
 		}
@@ -261,17 +261,13 @@ func execReasons(ctx context.Context, t *tester) error {
 
 // restartSession closes the session, with its children, and opens another.
 func (t *tester) restartSession(ctx context.Context) error {
-	if err := t.session.Close(); err != nil {
+	if err := t.session.Close(ctx); err != nil {
 		return err
 	}
 	c, err := t.execd.Client(ctx)
 	if err != nil {
 		return err
 	}
-	for {
-		t.session, err = exec.Open(ctx, t.env.Process, c)
-		if err != ipc.StatusInvalidArgs { // execd has not heard of the end yet
-			return err
-		}
-	}
+	t.session, err = exec.Open(ctx, t.env.Process, c)
+	return err
 }
