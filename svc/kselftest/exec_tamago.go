@@ -101,6 +101,7 @@ func orphans(t *tester) {
 	check(self4(abi.SysProcessInfo, other)[0] == 1, "a process ended while somebody names it")
 	own.sys(abi.SysCapClose, other)
 	t.forget(p)
+	t.fall(before.processes)
 	check(t.counts() == before, "a process that nobody names: %+v, before it %+v", t.counts(), before)
 
 	// Its parent closes it, or ends.
@@ -125,14 +126,14 @@ func orphans(t *tester) {
 		case "closes them":
 			for i, h := range children {
 				there.sys(abi.SysCapClose, h)
-				now := t.counts().processes
-				check(now == with.processes-uint64(i+1), "%d processes after %d of two were closed, %d with both", now, i+1, with.processes)
+				t.fall(with.processes - uint64(i+1))
 			}
 		case "exits":
 			q.order(abi.SysExit, 1)
 			q.awaitEnd()
 		}
 		q.drop()
+		t.fall(before.processes)
 		check(t.counts() == before, "after a parent %s %+v, before %+v", how, t.counts(), before)
 	}
 }
@@ -182,6 +183,7 @@ func spawnRounds(t *tester) {
 		case 3: // is not named any more
 			t.forget(p)
 			closeAll(p.handle)
+			t.fall(before.processes)
 		}
 		if i%1000 == 0 {
 			check(t.counts() == before, "after %d processes %+v, before %+v", i+1, t.counts(), before)
@@ -191,6 +193,13 @@ func spawnRounds(t *tester) {
 	after, last := places()
 	check(after == room, "%d processes have room after %d rounds, had %d before", after, rounds, room)
 	check(last == pid+uint64(room), "the last of %d processes has pid %d, want %d", room, last, pid+uint64(room))
+}
+
+// fall waits until so many processes live: one that another hart runs when it has to
+// end does so when that hart enters the kernel.
+func (t *tester) fall(processes uint64) {
+	t.until("processes to end", func() bool { return self4(abi.SysSystemInfo, spawnCap)[3] <= processes })
+	check(self4(abi.SysSystemInfo, spawnCap)[3] == processes, "fewer than %d processes live", processes)
 }
 
 // forget takes a process off the list of children without touching it.

@@ -15,8 +15,8 @@ var smpProofs = []proof{
 	{"ipi counterfactual ok", ipiCounterfactual},
 	{"ipi resched ok", ipiResched},
 	{"work stealing ok", workStealing},
-	{"vmo seal harts ok", sealHarts},
 	{"parallel threads ok", parallelThreads},
+	{"vmo seal harts ok", sealHarts},
 }
 
 // interrupts counts what harts have told each other, and the threads that they took
