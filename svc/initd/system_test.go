@@ -107,6 +107,8 @@ func TestLadder(t *testing.T) {
 		"SELFTEST: ipc soak ok",
 		"SELFTEST: cap query vmo ok",
 		"SELFTEST: ipc routing ok",
+		"SELFTEST: goroutines parallel ok",
+		"SELFTEST: gc beside spinners ok",
 		"SELFTEST: service restart ok",
 		"init: give up mortal: ended with status 9 after 3 restarts in 1m0s",
 		"SELFTEST: restart limit ok",
