@@ -212,7 +212,9 @@ func deviceStorm(ctx context.Context, a *attacker) error {
 		return err
 	}
 	for {
-		if _, ok := q.Add(at, 1, true); ok {
+		if _, ok, err := q.Add(virtio.Part{Address: at, Length: 1, Write: true}); err != nil {
+			return err
+		} else if ok {
 			q.Notify()
 		}
 		if _, err := ipc.WaitBits(ctx, n); err != nil {
@@ -241,8 +243,8 @@ func deviceDeath(ctx context.Context, a *attacker) error {
 		return err
 	}
 	for i := range uint64(8) {
-		if _, ok := q.Add(at+i*size/8, size/8, true); !ok {
-			return fmt.Errorf("buffer %d does not fit", i)
+		if _, ok, err := q.Add(virtio.Part{Address: at + i*size/8, Length: size / 8, Write: true}); err != nil || !ok {
+			return fmt.Errorf("buffer %d does not fit: %w", i, err)
 		}
 	}
 	q.Notify()

@@ -197,9 +197,9 @@ func irqDMA(ctx context.Context, t *tester) error {
 	dev.Start()
 	for round := range 4 {
 		b := mem[abi.PageSize+round*drawn:][:drawn]
-		id, ok := q.Add(at+uint64(abi.PageSize+round*drawn), drawn, true)
-		if !ok {
-			return errors.New("the queue is full")
+		id, ok, err := q.Add(virtio.Part{Address: at + uint64(abi.PageSize+round*drawn), Length: drawn, Write: true})
+		if err != nil || !ok {
+			return fmt.Errorf("the queue is full: %w", err)
 		}
 		q.Notify()
 		bits, err := ipc.WaitBits(ctx, n)

@@ -48,6 +48,7 @@ const (
 const (
 	magic   = 0x74726976 // "virt"
 	version = 2
+	legacy  = 1
 )
 
 // Bits of the status register.
@@ -77,6 +78,7 @@ const resetLimit = 100_000
 // The reasons for which a device is refused.
 var (
 	ErrNoDevice = errors.New("virtio: no such device behind these registers")
+	ErrLegacy   = errors.New("virtio: legacy device: only version 2 is driven (QEMU: -global virtio-mmio.force-legacy=false)")
 	ErrReset    = errors.New("virtio: device does not reset")
 	ErrFeatures = errors.New("virtio: features not accepted")
 	ErrQueue    = errors.New("virtio: no such queue")
@@ -84,13 +86,17 @@ var (
 )
 
 // ID returns what is behind registers: the number of a kind of devices, 0 for an
-// empty slot. It changes nothing.
+// empty slot. It changes nothing. ErrLegacy: there is a device, of the version before.
 func ID(r Registers) (uint32, error) {
 	m, v := r.Load32(regMagic), r.Load32(regVersion)
+	id := r.Load32(regDeviceID)
+	if m == magic && v == legacy && id != 0 {
+		return 0, fmt.Errorf("%w: kind %d, version %d", ErrLegacy, id, v)
+	}
 	if m != magic || v != version {
 		return 0, fmt.Errorf("%w: magic %#x, version %d", ErrNoDevice, m, v)
 	}
-	return r.Load32(regDeviceID), nil
+	return id, nil
 }
 
 // Reset makes a device forget everything. When it returns nil, the device accesses

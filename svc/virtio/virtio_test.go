@@ -1,6 +1,7 @@
 package virtio
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"testing"
@@ -13,6 +14,7 @@ import (
 type fake struct {
 	t        testing.TB
 	regs     map[uint32]uint32
+	version  uint32
 	id       uint32
 	features uint64
 	refuses  bool // the features
@@ -27,7 +29,7 @@ type fake struct {
 const base = 0x8_1234_0000
 
 func newFake(t testing.TB) *fake {
-	return &fake{t: t, regs: map[uint32]uint32{}, id: 4, features: FeatureVersion1 | 1<<5 | 1, queueMax: 64, memory: make([]uint32, 4096)}
+	return &fake{t: t, regs: map[uint32]uint32{}, version: 2, id: 4, features: FeatureVersion1 | 1<<5 | 1, queueMax: 64, memory: make([]uint32, 4096)}
 }
 
 func (f *fake) Load32(off uint32) uint32 {
@@ -35,7 +37,7 @@ func (f *fake) Load32(off uint32) uint32 {
 	case 0:
 		return 0x74726976
 	case 4:
-		return 2
+		return f.version
 	case 8:
 		return f.id
 	case 0x10:
@@ -107,23 +109,34 @@ func (f *fake) take() {
 	}
 }
 
-// use fills the i-th buffer that the device holds with v and returns its length.
-func (f *fake) use(i int, v byte) uint32 {
+// use carries out the i-th request that the device holds: it reads what it may read,
+// fills with v what it may write, and returns how many bytes those are.
+func (f *fake) use(i int, v byte) (read, written uint32) {
 	le := binary.LittleEndian
 	id := f.holds[i]
 	f.holds = append(f.holds[:i], f.holds[i+1:]...)
-	d := f.bytes(f.area(0x80)+16*uint64(id), 16)
-	if flags := le.Uint16(d[12:]); flags != 2 {
-		f.t.Fatalf("descriptor %d has flags %d", id, flags)
+	for at, parts := uint64(id), 0; ; parts++ {
+		d := f.bytes(f.area(0x80)+16*at, 16)
+		flags, n := le.Uint16(d[12:]), le.Uint32(d[8:])
+		switch {
+		case flags&^3 != 0 || parts > 16:
+			f.t.Fatalf("descriptor %d has flags %d", at, flags)
+		case flags&2 != 0:
+			f.put(le.Uint64(d), bytes.Repeat([]byte{v}, int(n)))
+			written += n
+		case written > 0:
+			f.t.Fatalf("descriptor %d is read behind one that is written", at)
+		default:
+			f.bytes(le.Uint64(d), n)
+			read += n
+		}
+		if flags&1 == 0 {
+			break
+		}
+		at = uint64(le.Uint16(d[14:]))
 	}
-	n := le.Uint32(d[8:])
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = v
-	}
-	f.put(le.Uint64(d), b)
-	f.say(uint32(id), n)
-	return n
+	f.say(uint32(id), written)
+	return read, written
 }
 
 // say puts an entry into the device's ring.
@@ -164,9 +177,9 @@ func TestDevice(t *testing.T) {
 	}
 	d, q := open(t, f, 8)
 	const buffer = base + 2048
-	id, ok := q.Add(buffer, 64, true)
-	if !ok {
-		t.Fatal("not added")
+	id, ok, err := q.Add(Part{buffer, 32, false}, Part{buffer + 32, 16, true}, Part{buffer + 48, 16, true})
+	if !ok || err != nil || q.Pending() != 3 {
+		t.Fatal("not added", err)
 	}
 	q.Notify()
 	if _, _, ok, err := q.Used(); ok || err != nil {
@@ -178,10 +191,10 @@ func TestDevice(t *testing.T) {
 		t.Errorf("interrupted for %d", why)
 	}
 	got, n, ok, err := q.Used()
-	if got != id || n != 64 || !ok || err != nil {
+	if got != id || n != 32 || !ok || err != nil || q.Pending() != 0 {
 		t.Fatal(got, n, ok, err)
 	}
-	if b := f.bytes(buffer, 64); b[0] != 7 || b[63] != 7 {
+	if b := f.bytes(buffer, 64); b[31] != 0 || b[32] != 7 || b[63] != 7 {
 		t.Error("not written")
 	}
 	f.regs[0x70] |= 64
@@ -194,47 +207,65 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-// The rings go round, buffers come back in any order, and every one comes back
-// exactly once.
+// The rings go round, requests come back in any order, and every one comes back
+// exactly once, with all of its parts.
 func TestQueueModel(t *testing.T) {
+	type request struct{ parts, read, written uint32 }
 	rapid.Check(t, func(rt *rapid.T) {
 		f := newFake(t)
 		size := uint32(1) << rapid.IntRange(0, 4).Draw(rt, "size")
 		_, q := open(t, f, size)
-		out := map[uint32]uint32{}
+		out, order, pending := map[uint32]request{}, []uint32{}, uint32(0)
 		for range rapid.IntRange(1, 200).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 2).Draw(rt, "what") {
 			case 0:
-				n := rapid.Uint32Range(1, 16).Draw(rt, "length")
-				id, ok := q.Add(base+2048+uint64(len(out))*16, n, true)
-				if ok != (len(out) < int(size)) {
-					rt.Fatalf("add with %d of %d out: %v", len(out), size, ok)
+				var parts []Part
+				var want request
+				for i := range rapid.Uint32Range(1, size).Draw(rt, "parts") {
+					p := Part{base + 2048 + uint64(16*i), rapid.Uint32Range(1, 16).Draw(rt, "length"), want.written > 0 || rapid.Bool().Draw(rt, "write")}
+					if p.Write {
+						want.written += p.Length
+					} else {
+						want.read += p.Length
+					}
+					want.parts++
+					parts = append(parts, p)
+				}
+				id, ok, err := q.Add(parts...)
+				if err != nil || ok != (pending+want.parts <= size) {
+					rt.Fatalf("add %d parts with %d of %d out: %v, %v", want.parts, pending, size, ok, err)
 				}
 				if _, twice := out[id]; ok && twice {
-					rt.Fatalf("buffer %d twice", id)
+					rt.Fatalf("request %d twice", id)
 				}
 				if ok {
-					out[id] = n
+					out[id], pending = want, pending+want.parts
 				}
 			case 1:
 				f.take()
 				if len(f.holds) > 0 {
-					f.use(rapid.IntRange(0, len(f.holds)-1).Draw(rt, "which"), 1)
+					i := rapid.IntRange(0, len(f.holds)-1).Draw(rt, "which")
+					id := uint32(f.holds[i])
+					order = append(order, id)
+					if read, written := f.use(i, 1); read != out[id].read || written != out[id].written {
+						rt.Fatalf("request %d is %d and %d bytes, want %+v", id, read, written, out[id])
+					}
 				}
 			case 2:
 				id, n, ok, err := q.Used()
-				if err != nil {
-					rt.Fatal(err)
+				if err != nil || ok != (len(order) > 0) {
+					rt.Fatalf("%d used: %v, %v", len(order), ok, err)
 				}
 				if ok {
-					if out[id] != n {
-						rt.Fatalf("buffer %d with %d bytes, want %d", id, n, out[id])
+					if id != order[0] || out[id].written != n {
+						rt.Fatalf("request %d with %d bytes, want %d with %+v", id, n, order[0], out[id])
 					}
+					order, pending = order[1:], pending-out[id].parts
 					delete(out, id)
 				}
 			}
-			if q.Pending() != len(out) {
-				rt.Fatalf("%d pending, want %d", q.Pending(), len(out))
+			if q.Pending() != int(pending) {
+				rt.Fatalf("%d pending, want %d", q.Pending(), pending)
 			}
 		}
 	})
@@ -248,6 +279,8 @@ func TestRejectDevice(t *testing.T) {
 	}{
 		{"another kind", func(f *fake) { f.id = 2 }, ErrNoDevice},
 		{"empty slot", func(f *fake) { f.id = 0 }, ErrNoDevice},
+		{"legacy device", func(f *fake) { f.version = 1 }, ErrLegacy},
+		{"legacy slot", func(f *fake) { f.version, f.id = 1, 0 }, ErrNoDevice},
 		{"old device", func(f *fake) { f.features = 1 }, ErrFeatures},
 		{"refuses features", func(f *fake) { f.refuses = true }, ErrFeatures},
 		{"does not reset", func(f *fake) { f.stuck, f.regs[0x70] = true, 1 }, ErrReset},
@@ -312,14 +345,76 @@ func TestRejectUsed(t *testing.T) {
 	} {
 		f := newFake(t)
 		_, q := open(t, f, 8)
-		id, _ := q.Add(base+2048, 16, true)
+		id, _, _ := q.Add(Part{base + 1024, 16, false}, Part{base + 2048, 16, true})
 		c.do(f, q, id)
 		if _, _, ok, err := q.Used(); ok || !errors.Is(err, ErrBroken) {
 			t.Errorf("%s: %v, %v", c.name, ok, err)
 		}
 	}
+}
+
+// What no device takes is not added.
+func TestRejectRequest(t *testing.T) {
 	_, q := open(t, newFake(t), 2)
-	if _, ok := q.Add(base, 0, false); ok {
-		t.Error("an empty buffer")
+	for name, parts := range map[string][]Part{
+		"no part":         {},
+		"an empty part":   {{base, 1, false}, {base, 0, true}},
+		"read at the end": {{base, 1, true}, {base, 1, false}},
+		"too many parts":  {{base, 1, true}, {base, 1, true}, {base, 1, true}},
+		"too long":        {{base, 1 << 31, true}, {base, 1 << 31, true}},
+	} {
+		if _, ok, err := q.Add(parts...); ok || !errors.Is(err, ErrQueue) {
+			t.Errorf("%s: %v, %v", name, ok, err)
+		}
 	}
+	if q.Pending() != 0 {
+		t.Errorf("%d parts are pending", q.Pending())
+	}
+}
+
+// FuzzDevice lets the device write anything anywhere into the queue's memory and its
+// registers while the driver goes on: whatever it says, a request comes back once at
+// most, with no more bytes than it has, and the driver's own memory stays as it is.
+func FuzzDevice(f *testing.F) {
+	f.Add([]byte{0, 3, 0, 0, 0, 1, 0, 1, 2, 0, 0, 0})
+	f.Add([]byte{1, 0x4c, 0, 1, 0, 0, 2, 2, 2})
+	f.Fuzz(func(t *testing.T, moves []byte) {
+		dev := newFake(t)
+		_, q := open(t, dev, 8)
+		out := map[uint32]uint32{}
+		for len(moves) >= 6 {
+			m := moves[:6]
+			moves = moves[6:]
+			switch m[0] % 4 {
+			case 0:
+				n := 1 + uint32(m[1])
+				id, ok, err := q.Add(Part{base + 1024, 8, false}, Part{base + 2048, n, true})
+				if _, twice := out[id]; err != nil || ok && twice {
+					t.Fatalf("add: %v, request %d", err, id)
+				}
+				if ok {
+					out[id] = n
+				}
+			case 1:
+				word := (uint32(m[1]) | uint32(m[2])<<8) % (QueueBytes(8) / 4)
+				dev.memory[word] = uint32(m[3]) | uint32(m[4])<<8 | uint32(m[5])<<16
+			case 2:
+				dev.say(uint32(m[1])|uint32(m[2])<<16, uint32(m[3])|uint32(m[4])<<16)
+			case 3:
+				id, n, ok, err := q.Used()
+				if errors.Is(err, ErrBroken) {
+					return // and a driver resets it
+				}
+				if err != nil || ok && (out[id] == 0 || n > out[id]) {
+					t.Fatalf("used: %v, request %d with %d bytes", err, id, n)
+				}
+				if ok {
+					delete(out, id)
+				}
+			}
+			if q.Pending() != 2*len(out) {
+				t.Fatalf("%d parts pending of %d requests", q.Pending(), len(out))
+			}
+		}
+	})
 }
