@@ -19,6 +19,7 @@ import (
 	"nexus.internal/svc/logd"
 	"nexus.internal/svc/mortal"
 	"nexus.internal/svc/policyd"
+	"nexus.internal/svc/rngd"
 	"nexus.internal/svc/selftest"
 )
 
@@ -27,6 +28,7 @@ var table = svc.Table{
 	"policyd":         policyd.Main,
 	"logd":            logd.Main,
 	"execd":           execd.Main,
+	"rngd":            rngd.Main,
 	"kselftest":       kselftest.Main,
 	"selftest-client": selftest.Main,
 	"mortal":          mortal.Main,

@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"nexus.internal/ipc/abi"
 	ctl "nexus.internal/svc/control"
 	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/rng"
 	"nexus.internal/svc/wire"
 )
 
@@ -175,4 +177,19 @@ func widening(_ context.Context, a *attacker) error {
 		}
 	}
 	return a.narrowed(v, h)
+}
+
+// entropy asks for what it may not have, again and again, in every size.
+func entropy(ctx context.Context, a *attacker) error {
+	c := rng.Client{To: a.env.Dial("rngd", rng.Protocol)}
+	for n := 1; n <= rng.MaxBytes; n *= 2 {
+		b := make([]byte, n)
+		if err := c.Read(ctx, b); !errors.Is(err, ipc.StatusDenied) {
+			return fmt.Errorf("%d bytes of entropy: %v", n, err)
+		}
+		if !bytes.Equal(b, make([]byte, n)) {
+			return fmt.Errorf("%d bytes of entropy came with the denial", n)
+		}
+	}
+	return nil
 }

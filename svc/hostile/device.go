@@ -11,7 +11,7 @@ import (
 
 // deviceName is the device that these attacks get, by manifest and policy: what
 // somebody does who may own one.
-const deviceName = "rng"
+const deviceName = "rng1"
 
 const rngID = 4 // of the virtio specification
 

@@ -46,6 +46,7 @@ var anywhere = [...]named{
 	{"forged-identity", forgedIdentity},
 	{"handles", handles},
 	{"widening", widening},
+	{"entropy", entropy},
 	{"flood", flood},
 	{"flood-pair", floodCalls},
 	{"handle-exhaustion", handleExhaustion},

@@ -133,7 +133,7 @@ func (s *supervisor) opDevice(q *ipc.Request, from *child) {
 		q.Reply(ipc.StatusInvalidArgs, nil)
 		return
 	}
-	if !s.policyReady() {
+	if !s.awaitPolicy(from) {
 		q.Reply(ipc.StatusUnavailable, nil)
 		return
 	}
@@ -170,6 +170,16 @@ func (s *supervisor) opDevice(q *ipc.Request, from *child) {
 		return
 	}
 	q.Reply(ipc.StatusNotFound, nil)
+}
+
+// awaitPolicy waits until there is a policyd to ask, for as long as a child that needs
+// a device may take until it is ready: drivers start before policyd. Nobody but the
+// child waits here.
+func (s *supervisor) awaitPolicy(from *child) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), from.service.Ready)
+	defer cancel()
+	policyd := s.byName(policydName)
+	return policyd != nil && s.await(ctx, func() bool { return policyd.ep.Valid() })
 }
 
 // lendWindow lends the window, after a reset, to a child that asked. The kernel

@@ -47,7 +47,7 @@ func base(more ...manifest.Service) *manifest.Manifest {
 
 func client(name, program string) manifest.Service {
 	return manifest.Service{Name: name, Program: program, Frames: 1024, Ready: 5 * time.Second, Console: true, Essential: true, Spawn: true,
-		Calls: []manifest.Call{{Name: "policyd"}, {Name: "logd"}}, Devices: []string{"rng"}}
+		Calls: []manifest.Call{{Name: "policyd"}, {Name: "logd"}}, Devices: []string{"rng1"}}
 }
 
 // withMortal adds the service that dies and lets m.Services[2] start and call it.

@@ -17,7 +17,7 @@ import (
 // The devices of this service: ownDevice by manifest and policy, refusedDevice by
 // neither, undeclaredDevice by the policy only.
 const (
-	ownDevice        = "rng"
+	ownDevice        = "rng1" // the first is rngd's
 	refusedDevice    = "blk"
 	undeclaredDevice = "net"
 )

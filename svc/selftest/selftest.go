@@ -52,10 +52,10 @@ type tester struct {
 	loop     *loop
 }
 
-// Main is the service. The argument "exec" adds the proofs of execd, "mortal" those that
-// take the service of that name, "restarts=40" the one in which a service dies so often,
-// "drive" those that take a device that works, "attacks" runs hostile services, and
-// "attacks=a,b" only these; "patience=2s" bounds each proof otherwise.
+// Main is the service. The argument "exec" adds the proofs of execd, "rng" those of rngd,
+// "mortal" those that take the service of that name, "restarts=40" the one in which a
+// service dies so often, "drive" those that take a device that works, "attacks" runs
+// hostile services, and "attacks=a,b" only these; "patience=2s" bounds each proof otherwise.
 func Main(ctx context.Context, env *svc.Env) error {
 	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
 		return err
@@ -70,7 +70,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	var programs, lives, readers, parallel, drives, restarts, attacks []proof
+	var entropies, programs, lives, readers, parallel, drives, restarts, attacks []proof
 	if runtime.GOMAXPROCS(0) > 1 {
 		parallel = parallelProofs
 	}
@@ -89,6 +89,8 @@ func Main(ctx context.Context, env *svc.Env) error {
 			restarts = append(restarts, proof{"service endurance", func(ctx context.Context, t *tester) error {
 				return serviceEndurance(ctx, t, uint32(n))
 			}})
+		case "rng":
+			entropies = rngProofs
 		case "drive":
 			drives = []proof{{"irq dma", irqDMA}}
 		case "attacks":
@@ -102,7 +104,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range slices.Concat(policyProofs, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
+	for _, p := range slices.Concat(entropies, policyProofs, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
 		if err := t.prove(ctx, p); err != nil {
 			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
 			return svc.Exit(1)

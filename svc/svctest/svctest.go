@@ -87,7 +87,7 @@ type System struct {
 	Kernel  *ipctest.Kernel
 	Init    *ipctest.Process
 	Console *Console
-	RNG     *ipctest.Device // looks like an entropy device, and does nothing
+	RNG     *ipctest.Device // the first of two that look like entropy devices and do nothing
 }
 
 // Boot starts init with a manifest and policy rules. The table has the programs of
@@ -121,6 +121,7 @@ func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table s
 		})
 	}
 	rng := k.AddDevice(slot(4))
+	k.AddDevice(slot(4))
 	k.AddDevice(slot(0)) // an empty one
 	files := [][]byte{[]byte("\x7fELF"), pad(encoded), pad(policy)}
 	for range m.Files {

@@ -35,6 +35,7 @@ var Layers = []Layer{
 	{Path: "svc", Inside: []string{"ipc"}, Outside: []string{"github.com/fxamacker/cbor/v2"}},
 	{Path: "cmd/services", Inside: []string{"svc", "ipc"}},
 	{Path: "cmd/child", Inside: []string{"svc/child", "ipc"}},
+	{Path: "svc/rngd", Inside: []string{"svc", "ipc"}, Outside: []string{"golang.org/x/crypto"}},
 
 	// Helpers of tests, beside what they help to test.
 	{Path: "ipc/ipctest", Inside: []string{"ipc"}, Host: true},
@@ -64,6 +65,7 @@ var OutsideDeps = []string{
 	"github.com/u-root/uio",
 	"github.com/usbarmory/tamago",
 	"github.com/pierrec/lz4/v4",
+	"golang.org/x/crypto",
 	"golang.org/x/exp",
 	"golang.org/x/sys",
 }

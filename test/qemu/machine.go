@@ -56,7 +56,7 @@ func (m *Machine) command() (string, []string, error) {
 	}
 	return name, append([]string{
 		"-M", "virt", "-cpu", cpu, "-smp", strconv.Itoa(smp), "-m", memory, "-no-reboot",
-		"-global", "virtio-mmio.force-legacy=false", "-device", "virtio-rng-device",
+		"-global", "virtio-mmio.force-legacy=false", "-device", "virtio-rng-device", "-device", "virtio-rng-device",
 		"-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", image,
 	}, m.Args...), nil
 }
