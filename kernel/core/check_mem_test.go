@@ -43,7 +43,11 @@ func (c *checker) vmoTable() {
 				continue
 			}
 			frames++
-			for j, pa := range mem.Words(mem.PA(table)) {
+			pages := leafTable(table)
+			for j, pa := range pages {
+				if table&runBit != 0 && (pages[0]%runBytes != 0 || pa != pages[0]+uint64(j)*abi.PageSize) {
+					c.want(false, "vmo %d: page %d of run %d is %#x, the first %#x", i, j, t, pa, pages[0])
+				}
 				if pa != 0 {
 					frames++
 					if at := uint64(t*pagesPerTable+j) * abi.PageSize; at >= v.size {
@@ -87,9 +91,16 @@ func (c *checker) frames() {
 				if r := p.regionOf(va); (e&sv39.Device != 0) != (r != nil && r.kind == regionDevice) || e&sv39.Device != 0 && e.Addr() != c.devices[r.dev].Base+mem.PA(r.off+va-r.start) {
 					c.want(false, "proc %d: %#x is mapped to %#x, region %+v", i, va, e, r)
 				}
-				if r := p.regionOf(va); r != nil && r.kind == regionShare && e.Addr() != c.present(&c.vmos[r.vmo], (r.off+va-r.start)/abi.PageSize) {
-					c.want(false, "proc %d: %#x is mapped to %#x, which its object does not have there", i, va, e)
+				size := uint64(abi.PageSize)
+				if level == 1 {
+					size = runBytes
 				}
+				for at := va; at < va+size; at += abi.PageSize {
+					if r := p.regionOf(at); r != nil && r.kind == regionShare && p.space.Lookup(at).Addr() != c.present(&c.vmos[r.vmo], (r.off+at-r.start)/abi.PageSize) {
+						c.want(false, "proc %d: %#x is mapped to %#x, which its object does not have there", i, at, p.space.Lookup(at))
+					}
+				}
+				c.want(level == 0 || p.regionOf(va) != nil && p.regionOf(va) == p.regionOf(va+size-1), "proc %d: a leaf of 2 MiB at %#x is not in one region", i, va)
 				if e.Perm() != want || e&(sv39.W|sv39.X) == sv39.W|sv39.X {
 					c.want(false, "proc %d: %#x is mapped with %#x, want %#x", i, va, e.Perm(), want)
 				}

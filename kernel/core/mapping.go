@@ -67,7 +67,8 @@ func (k *Kernel) fenceRange(p *Process, va, length uint64) {
 		k.fenceAll(p)
 		return
 	}
-	for at := va; at < va+length; at += abi.PageSize {
+	k.fencePage(va, p.asid)
+	for at := va + abi.PageSize; at < va+length; at += abi.PageSize {
 		k.fencePage(at, p.asid)
 	}
 	if others := p.harts &^ (1 << k.h.index); others != 0 {
@@ -83,8 +84,8 @@ func (k *Kernel) fenceAll(p *Process) {
 	}
 }
 
-// eagerPages is how many pages vmo_map maps at once: as many as one leaf table can
-// hold, so that the call has a bound, and more than fit in most objects.
+// eagerPages is how many leaves vmo_map enters at once, of pages or of 2 MiB: as many
+// as a table has, so that the call has a bound, and more than most objects need.
 const eagerPages = pagesPerTable
 
 // mapPresent maps the pages of a new mapping of p that its object has already. A
@@ -103,16 +104,18 @@ func (k *Kernel) mapPresent(p *Process, r *region) {
 		}
 		return
 	}
-	end := n + min((r.end-r.start)/abi.PageSize, eagerPages)
+	end := n + (r.end-r.start)/abi.PageSize
 	index := mem.Words(v.index)
-	for va := r.start; n < end; {
+	for va, left := r.start, uint64(eagerPages); n < end && left > 0; {
 		run := min(pagesPerTable-n%pagesPerTable, end-n)
-		if table := index[n/pagesPerTable]; table != 0 {
-			frames := mem.Words(mem.PA(table))[n%pagesPerTable:][:run]
-			if p.space.MapRun(k.pool, va, frames, r.perm) != abi.OK {
+		entry, used := index[n/pagesPerTable], uint64(1)
+		if entry&runBit == 0 || run < pagesPerTable || p.space.MapMega(k.pool, va, mem.PA(leafTable(entry)[0]), r.perm) != abi.OK {
+			used = min(run, left)
+			if entry != 0 && p.space.MapRun(k.pool, va, leafTable(entry)[n%pagesPerTable:][:used], r.perm) != abi.OK {
 				return
 			}
 		}
+		left -= used
 		n += run
 		va += run * abi.PageSize
 	}
@@ -237,11 +240,12 @@ func (k *Kernel) trim(v *vmo, n uint64) {
 		if index[t] == 0 {
 			continue
 		}
-		table := mem.Words(mem.PA(index[t]))
 		first := uint64(0)
 		if t == n/pagesPerTable {
 			first = n % pagesPerTable
 		}
+		index[t] &^= runBit
+		table := leafTable(index[t])
 		for i := first; i < pagesPerTable; i++ {
 			if table[i] != 0 {
 				k.pool.Give(&v.account, mem.PA(table[i]))

@@ -126,17 +126,28 @@ func (k *Kernel) touch(p *Process, va uint64, need sv39.Perm) int {
 
 // touchShared is touch for a page of a memory object. Of one that is contiguous, it
 // maps whatever shares a table with that page: a program touches hundreds of pages of
-// its text, and a fault costs as much as mapping a hundred of them.
+// its text, and a fault costs as much as mapping a hundred of them. Of any other, where
+// the mapping could be one leaf of 2 MiB, all pages of that appear together.
 func (k *Kernel) touchShared(p *Process, r *region, va uint64) int {
 	v := &k.vmos[r.vmo]
+	table := va &^ (runBytes - 1)
 	if v.base != 0 {
-		const span = pagesPerTable * abi.PageSize
-		start := max(r.start, va&^(span-1))
-		end := min(r.end, va&^(span-1)+span)
+		start, end := max(r.start, table), min(r.end, table+runBytes)
 		pa := v.base + mem.PA(r.off+start-r.start)
 		return touched(p.space.MapLinear(k.pool, start, pa, int((end-start)/abi.PageSize), r.perm))
 	}
-	pa, ok := k.page(v, (r.off+va-r.start)/abi.PageSize)
+	n := (r.off + va - r.start) / abi.PageSize
+	if (r.off-r.start)%runBytes == 0 && table >= r.start && r.end-table >= runBytes {
+		entry := &mem.Words(v.index)[n/pagesPerTable]
+		if *entry&runBit != 0 || *entry == 0 && k.takeRun(v, n/pagesPerTable) {
+			errno := p.space.MapMega(k.pool, table, mem.PA(leafTable(*entry)[0]), r.perm)
+			if errno == abi.EOVERLAP { // small pages were there once
+				errno = p.space.MapRun(k.pool, table, leafTable(*entry)[:], r.perm)
+			}
+			return touched(errno)
+		}
+	}
+	pa, ok := k.page(v, n)
 	if !ok {
 		return touchNoMem
 	}
@@ -234,19 +245,20 @@ func permOf(r abi.Rights) sv39.Perm {
 func (p *Process) mapped() []region { return p.regions[p.ownRegions:p.numRegions] }
 
 // freeRange returns the lowest address of the mapping area with length free
-// bytes, 0 if there is none.
+// bytes, 0 if there is none. Where a leaf of 2 MiB could be it is a multiple of that.
 func (p *Process) freeRange(length uint64) uint64 {
-	at := uint64(abi.MapBase)
-	for {
-		if length > abi.MapEnd-at {
-			return 0
-		}
+	below := uint64(abi.PageSize - 1)
+	if length >= runBytes {
+		below = runBytes - 1
+	}
+	for at := uint64(abi.MapBase); length <= abi.MapEnd-at; {
 		r := overlapping(p.mapped(), at, at+length)
 		if r == nil {
 			return at
 		}
-		at = r.end
+		at = (r.end + below) &^ below
 	}
+	return 0
 }
 
 // overlapping returns one of the regions that shares an address with [start, end).

@@ -23,7 +23,7 @@ type vmo struct {
 	pid     uint64 // creator's pid; 0 in the boot image
 	size    uint64 // bytes, whole pages
 	base    mem.PA // first byte if it is contiguous, else 0
-	index   mem.PA // frame with one entry per leaf table, each with one entry per page
+	index   mem.PA // frame with one entry per leaf table (leafTable), each with one entry per page
 	dev     uint32 // device of a DMA buffer
 	epoch   uint64 // that the device was in when the buffer was made
 	account mem.Account
@@ -62,7 +62,7 @@ func (k *Kernel) page(v *vmo, n uint64) (mem.PA, bool) {
 		}
 		*table = uint64(pa)
 	}
-	slot := &mem.Words(mem.PA(*table))[n%pagesPerTable]
+	slot := &leafTable(*table)[n%pagesPerTable]
 	if *slot == 0 {
 		pa, ok := k.zeroFrame(&v.account)
 		if !ok {
@@ -74,6 +74,39 @@ func (k *Kernel) page(v *vmo, n uint64) (mem.PA, bool) {
 		}
 	}
 	return mem.PA(*slot), true
+}
+
+// runBit marks an entry of the index whose pages lie one behind the other, the first
+// at a multiple of their size, so that a leaf of 2 MiB can map them.
+const runBit = 1
+
+// leafTable returns the leaf table that an entry of the index names.
+func leafTable(entry uint64) *[pagesPerTable]uint64 { return mem.Words(mem.PA(entry &^ runBit)) }
+
+// runBytes is what one leaf table of an object, and one leaf of 2 MiB, reaches.
+const runBytes = pagesPerTable * abi.PageSize
+
+// takeRun gives v all pages of leaf table t, of which it has none, zeroed and as a run,
+// if the machine has one. They are v's by its budget, so nobody else misses them.
+func (k *Kernel) takeRun(v *vmo, t uint64) bool {
+	table, ok := k.pool.Take(&v.account)
+	if !ok {
+		return false
+	}
+	run, ok := k.pool.TakeRun(&v.account, pagesPerTable, pagesPerTable)
+	if !ok {
+		k.pool.Give(&v.account, table)
+		return false
+	}
+	for i, words := mem.PA(0), mem.Words(table); i < pagesPerTable; i++ {
+		mem.Zero(run + i*abi.PageSize)
+		words[i] = uint64(run + i*abi.PageSize)
+	}
+	if v.code {
+		k.fenceCode() // as in page
+	}
+	mem.Words(v.index)[t] = uint64(table) | runBit
+	return true
 }
 
 func (k *Kernel) zeroFrame(a *mem.Account) (mem.PA, bool) {
@@ -152,12 +185,12 @@ func (k *Kernel) freePages(v *vmo) {
 		if table == 0 {
 			continue
 		}
-		for _, pa := range mem.Words(mem.PA(table)) {
+		for _, pa := range leafTable(table) {
 			if pa != 0 {
 				k.pool.Give(&v.account, mem.PA(pa))
 			}
 		}
-		k.pool.Give(&v.account, mem.PA(table))
+		k.pool.Give(&v.account, mem.PA(table&^runBit))
 		index[t] = 0
 	}
 	k.pool.Give(&v.account, v.index)
@@ -187,7 +220,7 @@ func (k *Kernel) present(v *vmo, n uint64) mem.PA {
 	if table == 0 {
 		return 0
 	}
-	return mem.PA(mem.Words(mem.PA(table))[n%pagesPerTable])
+	return mem.PA(leafTable(table)[n%pagesPerTable])
 }
 
 // vmoAccess checks the arguments of VMO_READ and VMO_WRITE.

@@ -22,6 +22,7 @@ var (
 // of its first range.
 type Pool struct {
 	free       []uint32 // numbers of the free frames; the next one is the last
+	place      []uint32 // of a free frame by its number: where it is in free
 	taken      []uint64 // bit n is set while frame n is charged to an account
 	base       PA       // address of frame number 0
 	ranges     []Range  // the frames that it owns, ascending; its tables are not among them
@@ -30,7 +31,7 @@ type Pool struct {
 }
 
 // NewPool makes a pool of the frames in ranges, less those it needs for itself
-// at the start of the first range: four bytes and a bit for each frame. The
+// at the start of the first range: eight bytes and a bit for each frame. The
 // ranges must be frame aligned, ascending and disjoint; touching is fine. It
 // hands out low addresses first.
 func NewPool(ranges []Range) (*Pool, error) {
@@ -54,12 +55,13 @@ func NewPool(ranges []Range) (*Pool, error) {
 
 	// The bitmap comes first because its words need the larger alignment.
 	bitmap := (span + 63) / 64
-	own := (bitmap*8 + frames*4 + FrameSize - 1) / FrameSize
+	own := (bitmap*8 + (frames+span)*4 + FrameSize - 1) / FrameSize
 	if own >= ranges[0].Frames() {
 		return nil, fmt.Errorf("memory pool: %d frames of tables: %w", own, ErrTooSmall)
 	}
 	p := &Pool{
 		free:  numbers(base+PA(bitmap*8), frames)[:0],
+		place: numbers(base+PA(bitmap*8+frames*4), span),
 		taken: words(base, bitmap),
 		base:  base,
 	}
@@ -68,6 +70,7 @@ func NewPool(ranges []Range) (*Pool, error) {
 	clear(p.taken)
 	for i := len(ranges) - 1; i >= 0; i-- {
 		for n := p.number(ranges[i].End) - 1; n >= p.number(p.ranges[i].Start); n-- {
+			p.place[n] = uint32(len(p.free))
 			p.free = append(p.free, uint32(n))
 		}
 	}
@@ -154,8 +157,10 @@ func (p *Pool) Give(a *Account, pa PA) {
 		word, bit := &p.taken[n/64], uint64(1)<<(n%64)
 		if *word&bit != 0 {
 			*word &^= bit
-			p.free = p.free[:len(p.free)+1]
-			p.free[len(p.free)-1] = uint32(n)
+			at := len(p.free)
+			p.free = p.free[:at+1]
+			p.free[at] = uint32(n)
+			p.place[n] = uint32(at)
 			a.used--
 			if a.limit == 0 {
 				p.unreserved++

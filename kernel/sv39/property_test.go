@@ -21,6 +21,7 @@ func TestSpaceModel(t *testing.T) {
 			pa    mem.PA
 			perm  sv39.Perm
 			owned bool
+			mega  bool // part of a leaf of 2 MiB
 		}
 		type space struct {
 			sv39.Space
@@ -74,7 +75,7 @@ func TestSpaceModel(t *testing.T) {
 				return
 			}
 			va, perm := addr.Draw(t, "va"), perms.Draw(t, "perm")
-			w := mapping{shared, perm, rapid.Bool().Draw(t, "owned")}
+			w := mapping{pa: shared, perm: perm, owned: rapid.Bool().Draw(t, "owned")}
 			if w.owned {
 				var ok bool
 				if w.pa, ok = m.pool.Take(&m.acct); !ok {
@@ -102,7 +103,39 @@ func TestSpaceModel(t *testing.T) {
 			}
 		}
 
+		// cuts reports whether a range has only a part of a leaf of 2 MiB.
+		cuts := func(s *space, va, end uint64) bool {
+			return va%mega != 0 && s.pages[va&^(page-1)].mega || end%mega != 0 && s.pages[end&^(page-1)].mega
+		}
+
 		t.Repeat(map[string]func(*rapid.T){
+			"map 2 MiB": func(t *rapid.T) {
+				s := live(t)
+				if s == nil {
+					return
+				}
+				va, perm := addr.Draw(t, "va"), perms.Draw(t, "perm")
+				if rapid.Bool().Draw(t, "aligned") {
+					va &^= mega - 1
+				}
+				want := permErr(perm)
+				if want == abi.OK && (va%mega != 0 || va < abi.UserBase || va > abi.UserEnd-mega) {
+					want = abi.EINVAL
+				}
+				for at := va; want == abi.OK && at < va+mega; at += page {
+					if _, mapped := s.pages[at]; mapped {
+						want = abi.EOVERLAP
+					}
+				}
+				got := s.MapMega(m.pool, va, megaPA, perm)
+				table := got == abi.EOVERLAP && !sv39.Maps(s.Root, va) // of pages that are gone
+				if got != want && !(want == abi.OK && (table || got == abi.ENOMEM && m.acct.Used() == m.acct.Limit())) {
+					t.Fatalf("map 2 MiB at %#x: errno %d, want %d", va, got, want)
+				}
+				for at := uint64(0); got == abi.OK && at < mega; at += page {
+					s.pages[va+at] = mapping{pa: megaPA + mem.PA(at), perm: perm, mega: true}
+				}
+			},
 			"map":      enterOne,
 			"map more": enterOne, // maps and removals would only balance
 			"unmap": func(t *rapid.T) {
@@ -113,6 +146,9 @@ func TestSpaceModel(t *testing.T) {
 				va := addr.Draw(t, "va")
 				n := rapid.OneOf(rapid.IntRange(0, 6), rapid.IntRange(0, 2*giga/page)).Draw(t, "pages")
 				want := 0
+				if cuts(s, va, va+uint64(n)*page) {
+					return
+				}
 				if end := va + uint64(n)*page; va >= abi.UserBase && end <= abi.UserEnd {
 					for at := range s.pages {
 						if at >= va && at < end {
@@ -133,6 +169,9 @@ func TestSpaceModel(t *testing.T) {
 				va, perm := addr.Draw(t, "va"), perms.Draw(t, "perm")
 				n := rapid.IntRange(0, 6).Draw(t, "pages")
 				end := va + uint64(n)*page
+				if cuts(s, va, end) {
+					return
+				}
 				want := permErr(perm)
 				if want == abi.OK && (va < abi.UserBase || end > abi.UserEnd) {
 					want = abi.EINVAL
@@ -179,8 +218,17 @@ func TestSpaceModel(t *testing.T) {
 							used++
 							return
 						}
+						if level == 1 {
+							for at := va; at < va+mega; at += page {
+								if w := s.pages[at]; !w.mega || e.Addr()+mem.PA(at-va) != w.pa || e.Perm() != w.perm {
+									t.Fatalf("space %d has %#x at %#x, want %+v", i, uint64(e), at, w)
+								}
+							}
+							seen += mega / page
+							return
+						}
 						w, mapped := s.pages[va]
-						if !mapped || e.Addr() != w.pa || e.Perm() != w.perm || (e&sv39.Owned != 0) != w.owned {
+						if w.mega || !mapped || e.Addr() != w.pa || e.Perm() != w.perm || (e&sv39.Owned != 0) != w.owned {
 							t.Fatalf("space %d has %#x at %#x, want %+v %v", i, uint64(e), va, w, mapped)
 						}
 						if pa, _, ok := hardware(s.Root, va); !ok || pa != uint64(w.pa) {

@@ -6,8 +6,9 @@
 //
 // Invariants:
 //   - No leaf is writable and executable. [FindWX] checks it from outside.
-//   - A space has user leaves of 4 KiB between abi.UserBase and abi.UserEnd, and
-//     below that exactly the root entries of the kernel, which are not its own.
+//   - A space has user leaves of 4 KiB, and of 2 MiB that it does not own, between
+//     abi.UserBase and abi.UserEnd, and below that exactly the root entries of the
+//     kernel, which are not its own.
 //   - Every table of a space, and every leaf marked [Owned], is a frame charged
 //     to the account of the space, and returns there no later than
 //     [Space.Destroy]. Every other leaf belongs to someone else.

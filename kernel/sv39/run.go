@@ -8,8 +8,8 @@ import (
 // MapRun maps the pages from va on to the frames at the addresses in frames, which
 // stay the property of whoever has them. Where frames has a 0, and where a page is
 // mapped already, nothing changes. It refuses perm and the range like
-// [Space.Protect]. ENOMEM says that the account could not pay for a table: the pages
-// before it are mapped.
+// [Space.Protect]. ENOMEM says that the account could not pay for a table, EOVERLAP
+// that a leaf of 2 MiB is in the way: the pages before it are mapped.
 //
 // Cost: about 8 instructions for each page, and what [Space.Map] costs for each
 // table.
@@ -26,9 +26,9 @@ func (s *Space) MapRun(pool *mem.Pool, va uint64, frames []uint64, perm Perm) ab
 		run := frames[:n]
 		frames = frames[n:]
 		if holds(run) {
-			t := s.table(pool, va)
-			if t == nil {
-				return abi.ENOMEM
+			t, errno := s.table(pool, va)
+			if errno != abi.OK {
+				return errno
 			}
 			to := t[index0(va):][:n]
 			for i, pa := range run {
@@ -55,9 +55,9 @@ func (s *Space) MapLinear(pool *mem.Pool, va uint64, pa mem.PA, n int, perm Perm
 		return abi.EINVAL
 	}
 	for va < end {
-		t := s.table(pool, va)
-		if t == nil {
-			return abi.ENOMEM
+		t, errno := s.table(pool, va)
+		if errno != abi.OK {
+			return errno
 		}
 		to := t[index0(va):]
 		to = to[:min(uint64(len(to)), (end-va)/pageSize)]
@@ -74,18 +74,47 @@ func (s *Space) MapLinear(pool *mem.Pool, va uint64, pa mem.PA, n int, perm Perm
 	return abi.OK
 }
 
-// table returns the table of level 0 for va, which it makes if there is none, or
-// nil if the account cannot pay for it.
-func (s *Space) table(pool *mem.Pool, va uint64) *[entries]uint64 {
+// MapMega maps the 2 MiB at va to those at pa, both multiples of that, by one leaf. The
+// frames stay the property of whoever has them. It refuses like [Space.Map], and with
+// EOVERLAP also if there is a table for pages of that range, whatever is in it: a hart
+// may know the table, and it cannot be given away before all of them are fenced.
+//
+// Such a leaf is unmapped and protected whole.
+func (s *Space) MapMega(pool *mem.Pool, va uint64, pa mem.PA, perm Perm) abi.Errno {
+	if errno := checkPerm(perm, userPerms); errno != abi.OK {
+		return errno
+	}
+	if _, ok := pages(va, entries); !ok || (va|uint64(pa))%megaPage != 0 || pa >= maxPA {
+		return abi.EINVAL
+	}
 	e2 := &mem.Words(s.Root)[index2(va)]
 	if *e2 == 0 && !s.grow(pool, e2) {
-		return nil
+		return abi.ENOMEM
 	}
 	e1 := &mem.Words(PTE(*e2).Addr())[index1(va)]
-	if *e1 == 0 && !s.grow(pool, e1) {
-		return nil
+	if *e1 != 0 {
+		return abi.EOVERLAP
 	}
-	return mem.Words(PTE(*e1).Addr())
+	*e1 = uint64(leaf(pa, perm))
+	return abi.OK
+}
+
+// table returns the table of level 0 for va, which it makes if there is none. It
+// refuses with ENOMEM if the account cannot pay for it and with EOVERLAP if a leaf of
+// 2 MiB is there.
+func (s *Space) table(pool *mem.Pool, va uint64) (*[entries]uint64, abi.Errno) {
+	e2 := &mem.Words(s.Root)[index2(va)]
+	if *e2 == 0 && !s.grow(pool, e2) {
+		return nil, abi.ENOMEM
+	}
+	e1 := &mem.Words(PTE(*e2).Addr())[index1(va)]
+	if *e1&leafBits != 0 {
+		return nil, abi.EOVERLAP
+	}
+	if *e1 == 0 && !s.grow(pool, e1) {
+		return nil, abi.ENOMEM
+	}
+	return mem.Words(PTE(*e1).Addr()), abi.OK
 }
 
 // holds reports whether any of the frames is one.

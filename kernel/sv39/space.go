@@ -13,6 +13,8 @@ const (
 	userEntries   = (abi.UserEnd-1)/gigaPage + 1
 
 	maxPA mem.PA = 1 << 56 // first address beyond the 44-bit frame numbers
+
+	leafBits = R | W | X // a valid entry with one of these is a leaf
 )
 
 // These do not compile if the layout stops being whole root entries and lines.
@@ -87,6 +89,9 @@ func (s *Space) enter(pool *mem.Pool, va uint64, pa mem.PA, perm Perm, mark PTE)
 		return abi.ENOMEM
 	}
 	e1 := &mem.Words(PTE(*e2).Addr())[index1(va)]
+	if *e1&leafBits != 0 {
+		return abi.EOVERLAP
+	}
 	if *e1 == 0 && !s.grow(pool, e1) {
 		return abi.ENOMEM
 	}
@@ -123,7 +128,8 @@ func (s *Space) grow(pool *mem.Pool, e *uint64) bool {
 }
 
 // Lookup returns the leaf that maps va, or 0 if there is none or va is not a
-// user address.
+// user address. If that is a leaf of 2 MiB, it returns what a leaf for the page of va
+// alone would be.
 func (s *Space) Lookup(va uint64) PTE {
 	if va-abi.UserBase >= abi.UserEnd-abi.UserBase {
 		return 0
@@ -133,45 +139,51 @@ func (s *Space) Lookup(va uint64) PTE {
 
 // leaf is Lookup for a user address.
 func (s *Space) leaf(va uint64) PTE {
-	if e := s.entry(va); e != nil {
-		return PTE(*e)
-	}
-	return 0
-}
-
-// entry returns the entry of level 0 for a user address, nil if there is no table
-// for it.
-func (s *Space) entry(va uint64) *uint64 {
 	e := mem.Words(s.Root)[index2(va)]
 	if e == 0 {
-		return nil
+		return 0
 	}
 	e = mem.Words(PTE(e).Addr())[index1(va)]
 	if e == 0 {
-		return nil
+		return 0
 	}
-	return &mem.Words(PTE(e).Addr())[index0(va)]
+	if e&leafBits != 0 {
+		return PTE(e + index0(va)<<ppnShift)
+	}
+	return PTE(mem.Words(PTE(e).Addr())[index0(va)])
 }
 
-// next finds the first table of level 0 from va up to end, both page aligned user
-// addresses. It returns its entries of that range and the address of the first of
-// them, or nil. Holes cost one step for each missing table, not for each page.
-func (s *Space) next(va, end uint64) ([]uint64, uint64) {
+// leafCut is what a range panics with that has only a part of a leaf of 2 MiB: the
+// kernel maps, narrows and removes such leaves whole.
+const leafCut = "sv39: a leaf of 2 MiB is cut"
+
+// next finds the first entries that map something from va up to end, both page
+// aligned user addresses: those of a table of level 0 in that range, or a leaf of 2
+// MiB. It returns them, or nil, with the address of the first and the bytes that each
+// maps. Holes cost one step for each missing table, not for each page.
+func (s *Space) next(va, end uint64) (run []uint64, at, size uint64) {
 	for va < end {
 		e := PTE(mem.Words(s.Root)[index2(va)])
 		if e == 0 {
 			va = va&^(gigaPage-1) + gigaPage
 			continue
 		}
-		e = PTE(mem.Words(e.Addr())[index1(va)])
+		e1 := mem.Words(e.Addr())[index1(va):][:1]
+		e = PTE(e1[0])
 		if e == 0 {
 			va = va&^(megaPage-1) + megaPage
 			continue
 		}
+		if e&leafBits != 0 {
+			if va%megaPage != 0 || end-va < megaPage {
+				panic(leafCut)
+			}
+			return e1, va, megaPage
+		}
 		i := index0(va)
-		return mem.Words(e.Addr())[i:min(entries, i+(end-va)/pageSize)], va
+		return mem.Words(e.Addr())[i:min(entries, i+(end-va)/pageSize)], va, pageSize
 	}
-	return nil, 0
+	return nil, 0, 0
 }
 
 // pages returns the end of n pages from va on, if that is a range of whole user
@@ -187,29 +199,47 @@ func pages(va uint64, n int) (end uint64, ok bool) {
 // Unmap removes whatever is mapped in the n pages from va on and returns how
 // many pages that was. Owned frames go back to the pool, so the caller must
 // fence before it takes frames for anyone else. Tables stay for later use. A
-// range that is not whole pages of user space has nothing mapped.
+// range that is not whole pages of user space has nothing mapped. One that has only a
+// part of a leaf of 2 MiB is a bug of the kernel: Unmap and Protect panic.
 func (s *Space) Unmap(pool *mem.Pool, va uint64, n int) int {
 	end, ok := pages(va, n)
 	if !ok {
 		return 0
 	}
-	removed := 0
 	if n == 1 { // the case that has to be fast
-		if e := s.entry(va); e != nil && *e != 0 {
-			if *e&Owned != 0 {
-				pool.Give(s.Acct, PTE(*e).Addr())
-			}
-			*e = 0
-			removed++
+		e2 := mem.Words(s.Root)[index2(va)]
+		if e2 == 0 {
+			return 0
 		}
-		return removed
+		e1 := mem.Words(PTE(e2).Addr())[index1(va)]
+		if e1 == 0 {
+			return 0
+		}
+		if e1&leafBits != 0 {
+			panic(leafCut)
+		}
+		e := &mem.Words(PTE(e1).Addr())[index0(va)]
+		if *e == 0 {
+			return 0
+		}
+		if *e&Owned != 0 {
+			pool.Give(s.Acct, PTE(*e).Addr())
+		}
+		*e = 0
+		return 1
 	}
+	removed := 0
 	for va < end {
-		run, at := s.next(va, end)
+		run, at, size := s.next(va, end)
 		if run == nil {
 			break
 		}
-		va = at + uint64(len(run))*pageSize
+		va = at + uint64(len(run))*size
+		if size == megaPage { // never owned
+			run[0] = 0
+			removed += entries
+			continue
+		}
 		for i, e := range run {
 			if e == 0 {
 				continue
@@ -236,11 +266,11 @@ func (s *Space) Protect(va uint64, n int, perm Perm) abi.Errno {
 		return abi.EINVAL
 	}
 	for va < end {
-		run, at := s.next(va, end)
+		run, at, size := s.next(va, end)
 		if run == nil {
 			break
 		}
-		va = at + uint64(len(run))*pageSize
+		va = at + uint64(len(run))*size
 		for i, e := range run {
 			if e != 0 {
 				old := PTE(e)
@@ -288,7 +318,7 @@ func (s *Space) destroyTables(pool *mem.Pool, pa mem.PA) {
 			continue
 		}
 		for _, e := range line {
-			if e != 0 {
+			if PTE(e).IsTable() {
 				s.destroyLeaves(pool, PTE(e).Addr())
 			}
 		}

@@ -54,6 +54,7 @@ var benchmarks = []struct {
 	{"page_fault", pageFault},
 	{"map_unmap", mapUnmap},
 	{"vmo_map_1m", vmoMap1M},
+	{"vmo_fill_2m", vmoFill2M},
 	{"spawn_go", spawnGo},
 	{"spawn_min", spawnMin},
 	{"chan_pingpong", chanPingPong},
@@ -251,6 +252,23 @@ func vmoMap1M(name string) {
 		}
 	})
 	sys(abi.SysCapClose, vmo)
+}
+
+// vmoFill2M creates an object of 2 MiB, touches each page as the first, and gives it
+// back.
+func vmoFill2M(name string) {
+	const size = 2 << 20
+	measure(name, 10, func(n int) {
+		for range n {
+			vmo := sys(abi.SysVMOCreate, size)[0]
+			at := sys(abi.SysVMOMap, vmo, 0, 0, size, uint64(abi.RightRead|abi.RightWrite))[0]
+			for n := uint64(0); n < size; n += abi.PageSize {
+				touch(at + n)
+			}
+			sys(abi.SysUnmap, at, size)
+			sys(abi.SysCapClose, vmo)
+		}
+	})
 }
 
 // spawnRounds measures spawn, exit and reap.

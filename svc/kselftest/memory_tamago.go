@@ -3,6 +3,7 @@
 package kselftest
 
 import (
+	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
 )
 
@@ -72,6 +73,23 @@ func vmoZero(t *tester) {
 			b[i] = 0xa5
 		}
 		own.sys(abi.SysUnmap, at, size)
+		closeAll(v)
+	}
+	// A large object gets its pages together, and all of them are zero: one fault, and
+	// what the runtime of this process itself may touch meanwhile.
+	const large, few = 2 << 20, 64
+	faults := func() uint64 { return own.event(abi.SysProcessInfo, ipc.Regs{}).Data[2] }
+	for range 2 {
+		v := own.sys(abi.SysVMOCreate, large)
+		at := own.sys(abi.SysVMOMap, v, 0, 0, large, readWrite)
+		b, before := memory(at, large), faults()
+		check(isZero(b), "a large memory object is not zero")
+		n := faults() - before
+		check(n <= few, "%d page faults for a large object of %d pages", n, large/abi.PageSize)
+		for i := range b {
+			b[i] = 0xa5
+		}
+		own.sys(abi.SysUnmap, at, large)
 		closeAll(v)
 	}
 	// A page that a write brings into being is zero around what was written.
