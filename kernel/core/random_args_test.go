@@ -120,8 +120,8 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 			num = abi.SysThreadSelf
 		}
 	case abi.SysThreadJoin:
-		t := &w.threadsOf(q.Process)[w.upTo(4)]
-		a[0], a[1] = w.maybe(w.number(t)), w.waitDue(q)
+		threads := w.threadsOf(q.Process)
+		a[0], a[1] = w.maybe(w.number(&threads[w.upTo(len(threads))])), w.waitDue(q)
 	case abi.SysFutexWait:
 		a[0], a[1], a[2] = w.pick(wordVA, wordVA, wordVA+4), w.pick(0, 0, 0, 1), w.waitDue(q)
 	case abi.SysFutexWake:
