@@ -22,7 +22,7 @@ CHILDREN := hello exit0 exit42 crash
 SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -manifest cmd/mkimage/system/nexus.toml -policy cmd/mkimage/system/policy
 TESTFILES := -manifest cmd/mkimage/system/test/nexus.toml -policy cmd/mkimage/system/test/policy -file kselftest=$(BUILD)/kselftest.bin $(foreach c,$(CHILDREN),-file child-$(c)=$(BUILD)/child-$(c).elf)
 TESTS   := $(TESTFILES) -manifest cmd/mkimage/system/test/client.toml
-ENDURE  := $(TESTFILES) -manifest cmd/mkimage/system/test/endurance.toml -env SPAWN_ROUNDS=10000
+ENDURE  := $(TESTFILES) -manifest $(BUILD)/endurance.toml -env SPAWN_ROUNDS=10000
 SOURCES := board cmd ipc kernel svc test
 
 .PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
@@ -74,6 +74,7 @@ test-smp: build ## the whole ladder with 1, 2 and 4 harts
 
 endurance: build ## 10,000 processes and 1,000 restarts that leave nothing behind
 	$(SETUP) qemu
+	@sed 's/restarts=40/restarts=1000", "patience=5m/; s/restart_limit = 40/restart_limit = 1000/' cmd/mkimage/system/test/client.toml >$(BUILD)/endurance.toml
 	$(MKIMAGE) build $(SYSTEM) $(ENDURE) -o $(BUILD)/nexus-endurance.img
 	@$(GO) build -o $(BUILD)/run ./test/run
 	@RUN_PHASE=exec RUN_TIMEOUT=$${RUN_TIMEOUT:-10m} $(BUILD)/run os -image $(BUILD)/nexus-endurance.img
