@@ -132,7 +132,19 @@ func TestDeviceOwner(t *testing.T) {
 	if err := tell(t, "two", func(ctx context.Context, env *svc.Env) error { return window.Close() }); err != nil {
 		t.Fatal(err)
 	}
-	if err := tell(t, "one", ask); err != nil {
+	// As its owner left it, until it is lent again.
+	err = tell(t, "one", func(ctx context.Context, env *svc.Env) error {
+		window, err := env.Control.Window(ctx, "rng")
+		if err != nil {
+			return err
+		}
+		regs, err := ipc.MapMMIO(window, 0, abi.PageSize)
+		if err == nil && regs.Load32(deviceStatus) != 0 {
+			t.Error("lent without a reset")
+		}
+		return err
+	})
+	if err != nil {
 		t.Error(err)
 	}
 }
