@@ -17,6 +17,8 @@ TARGET  := GOOS=tamago GOARCH=riscv64 GOFLAGS=
 PROCESS := $(TARGET) $(NEXUS_GO)
 KERNEL  := GOOSPKG=github.com/usbarmory/tamago $(TARGET) $(NEXUS_GO)
 BUILDFLAGS := -trimpath -buildvcs=false
+# The kernel collects no garbage after its boot, so its tables need no write barriers.
+KERNELFLAGS := -gcflags=nexus.internal/kernel/core=-wb=false
 MKIMAGE := $(BUILD)/mkimage
 CHILDREN := hello exit0 exit42 crash
 SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -manifest cmd/mkimage/system/nexus.toml -policy cmd/mkimage/system/policy
@@ -38,7 +40,7 @@ toolchain: ## patch and build the Go toolchain for the target; nothing if it is 
 
 programs: toolchain
 	@mkdir -p $(BUILD)
-	$(KERNEL) build $(BUILDFLAGS) -ldflags "-T 0x80211000 -R 0x1000" -o $(BUILD)/kernel.elf ./cmd/kernel
+	$(KERNEL) build $(BUILDFLAGS) $(KERNELFLAGS) -ldflags "-T 0x80211000 -R 0x1000" -o $(BUILD)/kernel.elf ./cmd/kernel
 	$(PROCESS) build $(BUILDFLAGS) -o $(BUILD)/services.elf ./cmd/services
 	@$(GO) build -o $(MKIMAGE) ./cmd/mkimage
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/core"
 	"nexus.internal/kernel/hart"
 	"nexus.internal/kernel/mem"
@@ -167,19 +168,11 @@ func (c *cpu) runAlone(h *core.Hart, t *core.Thread) {
 		if alarm := h.Alarm(); alarm < c.armed {
 			c.arm(alarm)
 		}
-		hart.Enter(&t.Frame)
-		if k.Direct(t) {
-			t = h.Running()
-			continue
-		}
-		if t.Frame.Cause == hart.CauseEcallU {
+		t = c.enter(k, t)
+		if t.Frame.Full == 0 {
 			k.Syscall(t)
-		} else if t.Frame.Cause == hart.CauseTimer {
-			k.General(t)
-			c.arm(h.SliceAlarm())
-			c.l.faults.provoke()
 		} else {
-			k.General(t)
+			c.trap(h, t)
 		}
 		if _, ended := k.Ended(); ended {
 			return
@@ -188,34 +181,80 @@ func (c *cpu) runAlone(h *core.Hart, t *core.Thread) {
 	}
 }
 
+// trap handles a trap of t that is no system call.
+func (c *cpu) trap(h *core.Hart, t *core.Thread) {
+	timer := t.Frame.Cause == hart.CauseTimer
+	c.l.kernel.General(t)
+	if timer {
+		c.arm(h.SliceAlarm())
+		c.l.faults.provoke()
+	}
+}
+
+// lower makes the timer interrupt come earlier if it has to.
+func (c *cpu) lower(h *core.Hart) {
+	if alarm := h.Alarm(); alarm < c.armed {
+		c.arm(alarm)
+	}
+}
+
+// enter runs t, and then those to whom each hands the hart directly, and returns the
+// one whose trap is for the general path. The register frame of a message's receiver
+// lacks the message: it goes from the sender's frame into the processor.
+//
+//go:nosplit
+func (c *cpu) enter(k *core.Kernel, t *core.Thread) *core.Thread {
+	from, last := &t.Frame, t
+	for t != nil {
+		last = t
+		hart.Enter(&t.Frame, from)
+		if t.Frame.Full != 0 {
+			return t
+		}
+		from = &t.Frame
+		due := uint64(0)
+		switch t.Frame.X[hart.A7] {
+		case abi.SysCall:
+			t, due = k.CallDirect(t)
+		case abi.SysReply:
+			t, due = k.ReplyDirect(t)
+		case abi.SysNop:
+			t.Frame.X[hart.A0] = 0
+		default:
+			return t
+		}
+		if due != 0 {
+			c.lower(k.ArmDue(last))
+		}
+	}
+	return last
+}
+
 // runShared runs t until its next trap and handles that. The lock is free while t
 // runs.
 func (c *cpu) runShared(h *core.Hart, t *core.Thread) {
 	k := c.l.kernel
-	if alarm := h.Alarm(); alarm < c.armed {
-		c.arm(alarm)
-	}
+	c.lower(h)
 	// Out of the space of whoever ran before: its tables may be freed as soon as
 	// another hart runs the kernel.
 	hart.SetSATP(t.Frame.SATP)
 	c.l.lock.Unlock()
-	hart.Enter(&t.Frame)
+	hart.Enter(&t.Frame, &t.Frame)
 	c.l.lock.Lock()
 	k.On(c.index)
-	if t.Frame.Cause == hart.CauseSoftware {
+	if t.Frame.Interrupted(hart.CauseSoftware) {
 		// Also if t is doomed: an interrupt that is not acknowledged would keep all
 		// later ones from being sent.
 		hart.TakeInterrupt()
 		k.Interrupted(true)
 	}
-	if c.l.over() || k.Doomed(t) || k.Direct(t) {
+	if c.l.over() || k.Doomed(t) {
 		return
 	}
-	timer := t.Frame.Cause == hart.CauseTimer
-	k.General(t)
-	if timer {
-		c.arm(h.SliceAlarm())
-		c.l.faults.provoke()
+	if t.Frame.Full == 0 {
+		k.Trap(t)
+	} else {
+		c.trap(h, t)
 	}
 }
 

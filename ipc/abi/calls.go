@@ -51,6 +51,7 @@ const (
 	SysThreadSelf
 	SysFutexWait
 	SysFutexWake
+	SysFlightRead
 	SysCount // number of system calls
 )
 
@@ -129,6 +130,8 @@ var Calls = [...]CallDoc{
 	{SysThreadSelf, "thread_self", "", "number", nil, "Tells the number of the calling thread."},
 	{SysFutexWait, "futex_wait", "a0 address of a 32-bit word, a1 value, a2 deadline", "0", []Errno{EINVAL, EFAULT, EAGAIN, ETIMEDOUT}, "Waits until another thread of the process wakes who waits on the word, if it has that value; else EAGAIN. No wake-up that follows a change of the word is lost."},
 	{SysFutexWake, "futex_wake", "a0 address of a 32-bit word, a1 threads", "threads woken", []Errno{EINVAL}, "Wakes those that wait on a word, at most a1 of them, in the order in which they came."},
+	{SysFlightRead, "flight_read", "a0 spawn capability, a1 hart, a2 buffer of FlightSize * 8 bytes", "a0 events copied, a1 events of this hart since power-on", []Errno{EBADF, EKIND, EPERM, EINVAL, EFAULT},
+		"Copies the flight recorder of a hart: the last things that it did, the oldest first, in words as FlightEvent says. Who has the right manage on the spawn capability may see what all processes do. EINVAL: no such hart."},
 }
 
 // SpawnSpec is the argument of spawn, in the caller's memory, little-endian.

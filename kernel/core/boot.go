@@ -84,7 +84,7 @@ func (k *Kernel) Shutdown() {
 		threads := k.threadsOf(p)
 		for i := range threads {
 			if t := &threads[i]; t.state == threadRunning {
-				k.harts[t.hart].cur, t.state = 0, threadHanded
+				k.harts[t.hart].cur, t.state = nil, threadHanded
 			}
 		}
 		k.end(p, abi.ExitKilled)

@@ -19,21 +19,24 @@ const (
 // collects it. A client has records of its own for the calls that it makes; a
 // one-way message, which has no client to answer, uses one of its server's.
 type call struct {
-	state  uint8
-	oneWay bool
-	narrow bool   // the request moves its capability without RightGrant
-	gen    uint32 // part of the reply right
-	client uint32 // whose record it is, 0 for a record of one-way messages
-	server uint32
-	ep     uint32
-	cap    uint32 // capability that the request moves
-	next   uint32 // callList or free list
-	prev   uint32
-
+	// right is the reply right of the call while its server has it. At other times the
+	// bit void of its index is wrong, so that no number that selects this record is it.
+	right    uint64
 	cookie   uint64 // the client's
 	accept   uint64 // the server's
 	deadline int64
-	reply    uint64 // reply buffer in the client's memory, 0: inline replies only
+	reply    uint64  // reply buffer in the client's memory, 0: inline replies only
+	caller   *Thread // of the client
+	free     *call   // free list of the client's records
+	server   uint32
+	client   uint32 // whose record it is, 0 for a record of one-way messages
+	state    uint8
+	oneWay   bool
+	narrow   bool // the request moves its capability without RightGrant
+	ep       uint32
+	cap      uint32 // capability that the request moves
+	next     uint32 // callList, or free list of one-way records
+	prev     uint32
 
 	// The message, while the call is queued or done. A call that is handed over
 	// directly never fills these in.
@@ -62,67 +65,101 @@ func (c *call) givePayload(x *[32]uint64) {
 // note tells a server that the caller of a request that it has taken gave up.
 type note struct{ accept, right uint64 }
 
+// A reply right is abi.ReplyBit, the generation of the record and its index. There are
+// more generations than a process can make calls in a hundred years; the last one would
+// be followed by numbers without the bit, which no REPLY accepts.
+const (
+	rightGen   = 51 // bits above the index
+	rightIndex = 1<<(64-rightGen) - 1
+	nextRight  = rightIndex + 1
+	void       = 1
+)
+
+// The records of client calls come first in the table, callsPerProcess for each index
+// of a process; those of one-way messages are behind them.
+const firstSend = (maxProcesses + 1) * callsPerProcess
+
+const _ = uint(rightIndex - firstSend) // does not compile if a right cannot name all of them
+
 // initCalls shares the records out to the processes.
 func (k *Kernel) initCalls() {
-	i := uint32(1)
+	k.byRight = (*[rightIndex + 1]call)(k.calls[:])
 	for p := uint32(1); p <= maxProcesses; p++ {
-		for range callsPerProcess {
-			k.calls[i] = call{gen: 1, client: p, next: k.procs[p].freeCalls}
-			k.procs[p].freeCalls = i
-			i++
+		q := &k.procs[p]
+		for i, end := callsOf(q); i < end; i++ {
+			c := &k.calls[i]
+			*c = call{right: (uint64(abi.ReplyBit) + nextRight | uint64(i)) ^ void, client: p, free: q.freeCalls}
+			q.freeCalls = c
 		}
-	}
-	for p := uint32(1); p <= maxProcesses; p++ {
-		for range queuePerServer {
-			k.calls[i] = call{gen: 1, server: p, oneWay: true, next: k.procs[p].freeSends}
-			k.procs[p].freeSends = i
-			i++
+		for i := firstSend + (p-1)*queuePerServer; i < firstSend+p*queuePerServer; i++ {
+			k.calls[i] = call{server: p, oneWay: true, next: q.freeSends}
+			q.freeSends = i
 		}
 	}
 }
 
 // callsOf returns the range of records of the calls that p makes.
 func callsOf(p *Process) (first, end uint32) {
-	first = (p.id-1)*callsPerProcess + 1
+	first = p.id * callsPerProcess
 	return first, first + callsPerProcess
 }
+
+// index returns the index of the record of a client's call.
+func (c *call) index() uint32 { return uint32(c.right^void) & rightIndex }
 
 // freeCall returns a record to its process. Its reply right is void from now on.
 func (k *Kernel) freeCall(i uint32) {
 	c := &k.calls[i]
 	c.state = callFree
-	if c.gen++; c.gen > maxGen {
-		c.gen = 1
-	}
 	if c.oneWay {
 		s := &k.procs[c.server]
 		c.next, s.freeSends = s.freeSends, i
 	} else {
 		p := &k.procs[c.client]
-		c.next, p.freeCalls = p.freeCalls, i
+		c.right += nextRight
+		c.free, p.freeCalls = p.freeCalls, c
 	}
-	k.callsUsed--
+	k.callsHeld--
 }
 
-// replyRight returns the handle by which a server answers call i.
-func replyRight(c *call, i uint32) uint64 {
-	return uint64(abi.ReplyBit) | uint64(c.gen)<<32 | uint64(i)
+// take gives call c, which no queue holds any more, to its server s as the event
+// whose accept has a cookie.
+func (k *Kernel) take(c *call, s *Process, accept uint64) {
+	c.right ^= void
+	c.state, c.accept = callTaken, accept
+	k.callsHeld--
+	s.numTaken++
+}
+
+// retake takes call c away from its server s, which has taken it.
+func (k *Kernel) retake(c *call, s *Process) {
+	c.right ^= void
+	k.callsHeld++
+	s.numTaken--
+}
+
+// callsUsed returns how many records are not free.
+func (k *Kernel) callsUsed() uint64 {
+	n := k.callsHeld
+	for i := range k.procs {
+		n += uint64(k.procs[i].numTaken)
+	}
+	return n
 }
 
 // takenCall returns the call that a reply right of p names. ENOENT says that the
 // caller is gone or gave up.
 func (k *Kernel) takenCall(p *Process, right uint64) (uint32, abi.Errno) {
-	i := uint32(right)
-	if right>>62 != uint64(abi.ReplyBit)>>62 || i == 0 || i > maxProcesses*callsPerProcess {
+	i := uint32(right & rightIndex)
+	if right>>62 != uint64(abi.ReplyBit)>>62 || i < callsPerProcess || i >= firstSend {
 		return 0, abi.EBADF
 	}
-	c := &k.calls[i]
-	switch {
-	case uint64(c.gen) != right>>32&maxGen:
+	switch c := &k.calls[i]; {
+	case (c.right^right)&^void != 0:
 		return 0, abi.ENOENT
 	case c.server != p.id:
 		return 0, abi.EBADF
-	case c.state != callTaken:
+	case c.right != right:
 		return 0, abi.ENOENT
 	}
 	return i, abi.OK
@@ -207,12 +244,15 @@ func (k *Kernel) request(t *Thread, oneWay bool) (uint32, abi.Errno) {
 		}
 		s.freeSends = k.calls[i].next
 	} else {
-		if i = p.freeCalls; i == 0 {
+		c := p.freeCalls
+		if c == nil {
 			return 0, abi.ENOSPC
 		}
-		p.freeCalls = k.calls[i].next
+		p.freeCalls = c.free
+		c.caller = t
+		i = c.index()
 	}
-	k.callsUsed++
+	k.callsHeld++
 	c := &k.calls[i]
 	c.server, c.ep, c.badge = e.owner, n.obj, n.badge
 	c.sid, c.pid = p.sid, p.pid
@@ -237,7 +277,7 @@ func (k *Kernel) submit(i uint32) *Thread {
 	e := &k.endpoints[c.ep]
 	s := &k.procs[e.owner]
 	// The queue of an armed endpoint is empty when its server waits.
-	if e.armed && s.waiter != 0 {
+	if e.armed != 0 && s.waiter != 0 {
 		if errno := k.hand(&k.threads[s.waiter], e, i); errno != abi.OK {
 			k.finish(i, errno)
 			return nil
@@ -250,7 +290,7 @@ func (k *Kernel) submit(i uint32) *Thread {
 	c.state = callQueued
 	e.count++
 	k.pushCall(&e.queue, i)
-	if e.armed {
+	if e.armed != 0 {
 		k.listEndpoint(s, c.ep)
 	}
 	return nil
@@ -286,17 +326,21 @@ func (k *Kernel) block(t *Thread, state uint8, next *Thread) {
 	k.pick()
 }
 
-// hasEvent reports whether p has an event to collect, or might have.
-func (p *Process) hasEvent() bool {
-	return p.events.head|p.numNotes|p.notifReady|p.epReady != 0
-}
+// changed is called after a change of the events of p.
+func (p *Process) changed() { p.pending = p.events.head | p.numNotes | p.notifReady | p.epReady }
 
 // collect gives t the next event of its process, if there is one.
 func (k *Kernel) collect(t *Thread) bool {
-	p := t.proc
-	if !p.hasEvent() {
+	if t.proc.pending == 0 {
 		return false
 	}
+	got := k.collectNext(t)
+	t.proc.changed()
+	return got
+}
+
+func (k *Kernel) collectNext(t *Thread) bool {
+	p := t.proc
 	if i := p.events.head; i != 0 {
 		k.removeCall(&p.events, i)
 		k.deliverReply(t, i)
@@ -348,6 +392,7 @@ func (k *Kernel) listEndpoint(s *Process, ep uint32) {
 	}
 	*at = ep
 	e.onList, e.ready = true, 0
+	s.changed()
 }
 
 func (k *Kernel) unlistEndpoint(s *Process, ep uint32) {
@@ -361,6 +406,7 @@ func (k *Kernel) unlistEndpoint(s *Process, ep uint32) {
 		at = &k.endpoints[*at].ready
 	}
 	*at = e.ready
+	s.changed()
 }
 
 // deliverRequest hands the first deliverable request of an armed endpoint to thread
@@ -403,7 +449,7 @@ func (k *Kernel) hand(t *Thread, e *endpoint, i uint32) abi.Errno {
 	if c.length <= abi.MaxInline {
 		c.givePayload(x)
 	}
-	e.armed = false
+	e.armed = 0
 	if e.onList {
 		k.unlistEndpoint(s, c.ep)
 	}
@@ -412,10 +458,8 @@ func (k *Kernel) hand(t *Thread, e *endpoint, i uint32) abi.Errno {
 		k.freeCall(i)
 		return abi.OK
 	}
-	x[hart.A4], x[hart.A7] = replyRight(c, i), uint64(c.deadline)
-	c.state = callTaken
-	c.accept = e.cookie
-	s.numTaken++
+	k.take(c, s, e.cookie)
+	x[hart.A4], x[hart.A7] = c.right, uint64(c.deadline)
 	return abi.OK
 }
 
@@ -487,7 +531,7 @@ func (k *Kernel) sysReply(t *Thread) abi.Errno {
 	if length <= abi.MaxInline {
 		c.keepPayload(x)
 	}
-	p.numTaken--
+	k.retake(c, p)
 	k.arm(t, accept)
 	next := k.answer(i)
 	if meta&abi.FlagNoWait != 0 {
@@ -519,6 +563,7 @@ func (k *Kernel) answer(i uint32) *Thread {
 	default:
 		c.state = callDone
 		k.pushCall(&client.events, i)
+		client.changed()
 	}
 	return nil
 }
@@ -549,7 +594,8 @@ func (k *Kernel) arm(t *Thread, ep uint32) {
 		return
 	}
 	e := &k.endpoints[ep]
-	e.armed, e.cookie, e.buffer = true, t.Frame.X[hart.S10], t.Frame.X[hart.A6]
+	e.armed, e.taker = e.gen, t
+	e.cookie, e.buffer = t.Frame.X[hart.S10], t.Frame.X[hart.A6]
 	if e.queue.head != 0 {
 		k.listEndpoint(t.proc, ep)
 	}
@@ -614,8 +660,9 @@ func (k *Kernel) withdraw(i uint32) {
 	c := &k.calls[i]
 	s := &k.procs[c.server]
 	if c.state == callTaken {
-		s.numTaken--
-		k.tell(s, note{c.accept, replyRight(c, i)})
+		right := c.right
+		k.retake(c, s)
+		k.tell(s, note{c.accept, right})
 		return
 	}
 	e := &k.endpoints[c.ep]
@@ -637,6 +684,7 @@ func (k *Kernel) tell(s *Process, n note) {
 	if s.numNotes < notesPerServer {
 		s.notes[(s.firstNote+s.numNotes)%notesPerServer] = n
 		s.numNotes++
+		s.changed()
 	}
 }
 
@@ -689,6 +737,7 @@ func (k *Kernel) dropCalls(p *Process) {
 			continue
 		case callDone:
 			k.removeCall(&p.events, i)
+			p.changed()
 		default:
 			k.withdraw(i)
 		}
@@ -704,7 +753,7 @@ func (k *Kernel) dropCalls(p *Process) {
 func (k *Kernel) dropTaken(p *Process) {
 	for i := uint32(1); p.numTaken != 0; i++ {
 		if c := &k.calls[i]; c.state == callTaken && c.server == p.id {
-			p.numTaken--
+			k.retake(c, p)
 			k.finish(i, abi.ECLOSED)
 		}
 	}

@@ -11,13 +11,16 @@ import (
 // table; moving it to another process changes the entry, not the node. The nodes
 // form a tree: children were derived from their parent.
 type capNode struct {
+	id     uint32    // index in the table
+	gen    uint32    // of an endpoint or notification: if that has another, it is gone
+	send   *endpoint // that it lets its holder call, if that takes every message of registers
+	recv   *endpoint // that it lets its holder serve
+	badge  uint64
 	kind   abi.Kind
-	slot   uint16 // index in the owner's handle table
+	slot   uint16 // number of its entry in the owner's handle table
 	rights abi.Rights
 	owner  uint32 // process
 	obj    uint32 // index in the table of its kind
-	gen    uint32 // of an endpoint or notification: if that has another, it is gone
-	badge  uint64
 
 	parent uint32
 	child  uint32 // first child
@@ -26,23 +29,30 @@ type capNode struct {
 	call   uint32 // queued message that will move it, 0 for none
 }
 
-// capEntry is an entry of a handle table. gen is part of the handle, so that a
-// handle of a closed capability stays invalid.
+// capEntry is an entry of a handle table. The entries have the numbers 1 to
+// capsPerProcess, which are the low half of a handle; the low byte of a number is the
+// index, for which no bound needs to be checked.
 type capEntry struct {
-	node uint32
-	next uint32 // free list: index + 1
-	gen  uint64
+	// word is the handle that names the entry. While none may, a bit of its number is
+	// wrong (unused, inTransit): whatever handle selects this entry is different then.
+	word uint64
+	node *capNode // nil if the entry is free
 }
+
+// Bits of a number that are wrong in the word of an entry which no handle names.
+const (
+	unused = 1
+	// inTransit: a queued message carries the capability. Its handle comes back if
+	// the message does.
+	inTransit = 2
+)
+
+const _ = uint8(capsPerProcess - 1) // does not compile if a byte selects no entry
 
 const (
 	// maxGen ends the use of a handle-table entry for this process: a generation
 	// is never used twice.
 	maxGen = 1<<30 - 1
-	// inTransit is set in the generation while a queued message carries the
-	// capability: its handle names nothing, but comes back if the message does. It
-	// lies above the bits that a handle has for the generation, so that no number
-	// names a capability in transit.
-	inTransit = 1 << 32
 	// maxObjectGen ends the use of an entry in the tables of endpoints and
 	// notifications.
 	maxObjectGen = math.MaxUint32
@@ -52,27 +62,26 @@ const (
 // are used for the first time: most processes need few of them.
 func (p *Process) initHandles() { p.freeH, p.newH = 1, 0 }
 
-func (p *Process) handleOf(slot uint32) abi.Handle {
-	return abi.Handle(p.handle[slot].gen)<<32 | abi.Handle(slot+1)
-}
+// entry returns the entry with a number.
+func (p *Process) entry(number uint32) *capEntry { return &p.handle[uint8(number)] }
 
 // lookup returns the capability that h names, 0 if there is none.
 func (k *Kernel) lookup(p *Process, h uint64) uint32 {
-	i := uint32(h) - 1
-	if i >= capsPerProcess || p.handle[i].gen != h>>32 {
+	e := &p.handle[uint8(h)]
+	if e.word != h {
 		return 0
 	}
-	return p.handle[i].node
+	return e.node.id
 }
 
 // need returns the capability that h names if it is of the kind and has the
 // rights.
 func (k *Kernel) need(p *Process, h uint64, kind abi.Kind, rights abi.Rights) (*capNode, abi.Errno) {
-	i := k.lookup(p, h)
-	if i == 0 {
+	e := &p.handle[uint8(h)]
+	if e.word != h {
 		return nil, abi.EBADF
 	}
-	n := &k.caps[i]
+	n := e.node
 	if n.kind != kind {
 		return nil, abi.EKIND
 	}
@@ -80,6 +89,16 @@ func (k *Kernel) need(p *Process, h uint64, kind abi.Kind, rights abi.Rights) (*
 		return nil, abi.EPERM
 	}
 	return n, abi.OK
+}
+
+// setEndpoint notes for the direct path what the capability to e can be used for.
+func (n *capNode) setEndpoint(e *endpoint) {
+	if n.rights&abi.RightSend != 0 && e.maxLen >= abi.MaxInline {
+		n.send = e
+	}
+	if n.rights&abi.RightRecv != 0 {
+		n.recv = e
+	}
 }
 
 // newCap gives p a capability to an object and counts the reference. It returns
@@ -92,7 +111,10 @@ func (k *Kernel) newCap(p *Process, kind abi.Kind, obj uint32, rights abi.Rights
 	i := k.freeCaps
 	n := &k.caps[i]
 	k.freeCaps = n.next
-	*n = capNode{kind: kind, rights: rights, obj: obj, badge: badge, parent: parent}
+	*n = capNode{id: i, kind: kind, rights: rights, obj: obj, badge: badge, parent: parent}
+	if kind == abi.KindEndpoint {
+		n.setEndpoint(&k.endpoints[obj])
+	}
 	if parent != 0 {
 		n.gen = k.caps[parent].gen
 		n.next = k.caps[parent].child
@@ -109,57 +131,63 @@ func (k *Kernel) newCap(p *Process, kind abi.Kind, obj uint32, rights abi.Rights
 
 // attach puts node i into the handle table of p, which must have room.
 func (k *Kernel) attach(p *Process, i uint32) {
-	slot := p.freeH - 1
-	e := &p.handle[slot]
-	if slot == p.newH {
-		p.newH++
-		*e = capEntry{gen: 1, next: (p.newH + 1) % (capsPerProcess + 1)}
+	number := p.freeH
+	e := p.entry(number)
+	if number > p.newH {
+		p.newH = number
+		e.word = uint64(abi.BootHandle(int(number-1))) ^ unused
+		p.nextH[uint8(number)] = uint16((number + 1) % (capsPerProcess + 1))
 	}
-	p.freeH = e.next
-	e.node = i
+	p.freeH = uint32(p.nextH[uint8(number)])
 	n := &k.caps[i]
-	n.owner, n.slot, n.call = p.id, uint16(slot), 0
+	e.word ^= unused
+	e.node = n
+	n.owner, n.slot, n.call = p.id, uint16(number), 0
 }
 
 // detach takes node i out of its owner's table; its handle is stale from then on.
 func (k *Kernel) detach(i uint32) {
 	n := &k.caps[i]
 	p := &k.procs[n.owner]
-	e := &p.handle[n.slot]
-	e.node = 0
-	e.gen &^= inTransit
+	number := uint32(n.slot)
+	e := p.entry(number)
+	e.node = nil
 	n.owner = 0
-	if e.gen == maxGen {
+	gen := e.word >> 32
+	e.word = gen<<32 | uint64(number^unused)
+	if gen == maxGen {
 		return // this entry is used up
 	}
-	e.gen++
-	e.next = p.freeH
-	p.freeH = uint32(n.slot) + 1
+	e.word += 1 << 32
+	p.nextH[uint8(number)] = uint16(p.freeH)
+	p.freeH = number
 }
 
 // moveCap takes node i from its owner's table to p's, which must have room, and
 // returns its new handle. If narrow, it arrives without RightGrant.
 func (k *Kernel) moveCap(i uint32, p *Process, narrow bool) uint64 {
 	k.detach(i)
-	slot := p.freeH - 1
+	e := p.entry(p.freeH)
 	k.attach(p, i)
 	if narrow {
 		k.caps[i].rights &^= abi.RightGrant
 	}
-	return uint64(p.handleOf(slot))
+	return e.word
 }
 
 // hold marks node i as carried by call c; let undoes that.
 func (k *Kernel) hold(i, c uint32) {
 	n := &k.caps[i]
 	n.call = c
-	k.procs[n.owner].handle[n.slot].gen |= inTransit
+	e := k.procs[n.owner].entry(uint32(n.slot))
+	e.word = e.word>>32<<32 | uint64(n.slot^inTransit)
 }
 
 func (k *Kernel) let(i uint32) {
 	n := &k.caps[i]
 	n.call = 0
-	k.procs[n.owner].handle[n.slot].gen &^= inTransit
+	e := k.procs[n.owner].entry(uint32(n.slot))
+	e.word = e.word>>32<<32 | uint64(n.slot)
 }
 
 // movable returns the capability that h names if its holder may give it away.
@@ -177,7 +205,7 @@ func (k *Kernel) movable(p *Process, h uint64) (uint32, abi.Errno) {
 // handleFor returns the handle of node i in its owner's table.
 func (k *Kernel) handleFor(i uint32) uint64 {
 	n := &k.caps[i]
-	return uint64(k.procs[n.owner].handleOf(uint32(n.slot)))
+	return k.procs[n.owner].entry(uint32(n.slot)).word
 }
 
 // closeNode removes one capability. Its children become its parent's.
@@ -215,7 +243,7 @@ func (k *Kernel) closeNode(i uint32) {
 		c = next
 	}
 	was := *n
-	*n = capNode{next: k.freeCaps}
+	*n = capNode{id: i, next: k.freeCaps}
 	k.freeCaps = i
 	k.capsUsed--
 	k.release(&was)

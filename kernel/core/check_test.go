@@ -10,7 +10,7 @@ import (
 // be reachable from exactly where it belongs.
 type checker struct {
 	*sim
-	onCall [maxCalls + 1]uint8 // lists that a call is on, its client's aside
+	onCall [maxCalls]uint8 // lists that a call is on, its client's aside
 	refs   struct {
 		procs [maxProcesses + 1]uint32
 		vmos  [maxVMOs + 1]uint32
@@ -91,6 +91,8 @@ func (c *checker) process(p *Process) {
 	c.want(!p.doomed || p.numThreads != 0, "proc %d is doomed, and nothing of it runs", p.id)
 	c.want(p.waiter == 0 || c.threads[p.waiter].state == threadWaiting && c.threads[p.waiter].proc == p, "proc %d: waiter %d", p.id, p.waiter)
 	c.want(p.yielded == 0 || c.threads[p.yielded].state == threadReady && c.threads[p.yielded].proc == p, "proc %d: yielded %d", p.id, p.yielded)
+	c.want((p.pending != 0) == (p.events.head|p.numNotes|p.notifReady|p.epReady != 0), "proc %d: events pending: %d", p.id, p.pending)
+	c.want(p.waiter == 0 || p.pending == 0, "proc %d: thread %d waits, and there are events", p.id, p.waiter)
 	c.list(&p.events, func(i uint32, k *call) {
 		c.want(k.state == callDone && k.client == p.id && !k.oneWay, "call %d in state %d among the events of proc %d", i, k.state, p.id)
 	})
@@ -132,22 +134,26 @@ func (c *checker) list(l *callList, visit func(i uint32, k *call)) {
 
 func (c *checker) handles(p *Process) {
 	free := 0
-	for h := p.freeH; h != 0 && h != p.newH+1; h = p.handle[h-1].next {
+	for h := p.freeH; h != 0 && h != p.newH+1; h = uint32(p.nextH[uint8(h)]) {
 		free++
-		if p.handle[h-1].node != 0 {
-			c.want(false, "proc %d: free handle %d in use", p.id, h-1)
+		if p.entry(h).node != nil {
+			c.want(false, "proc %d: free handle %d in use", p.id, h)
 		}
 	}
-	for h := range p.handle {
-		e := &p.handle[h]
-		if e.node != 0 {
-			n := &c.caps[e.node]
-			c.want(n.owner == p.id && int(n.slot) == h && n.kind != 0, "proc %d: handle %d and node %d differ", p.id, h, e.node)
-			c.want(h < int(p.newH), "proc %d: handle %d is in use before its time", p.id, h)
-			c.want((n.call != 0) == (e.gen&inTransit != 0), "proc %d: handle %d in transit: %v, node carried by %d", p.id, h, e.gen&inTransit != 0, n.call)
-		} else if h < int(p.newH) && e.gen != maxGen {
+	for h := uint32(1); h <= capsPerProcess; h++ {
+		e := p.entry(h)
+		low, wrong := uint32(e.word), h^unused
+		if n := e.node; n != nil {
+			wrong = h
+			if n.call != 0 {
+				wrong = h ^ inTransit
+			}
+			c.want(n.owner == p.id && uint32(n.slot) == h && n.kind != 0 && &c.caps[n.id] == n, "proc %d: handle %d and node %d differ", p.id, h, n.id)
+			c.want(h <= p.newH, "proc %d: handle %d is in use before its time", p.id, h)
+		} else if h <= p.newH && e.word>>32 != maxGen {
 			free--
 		}
+		c.want(low == wrong || h > p.newH && uint8(low) != uint8(h) || h > p.newH && e.word == 0 && uint8(h) != 0, "proc %d: handle %d has the word %#x", p.id, h, e.word)
 	}
 	c.want(free == 0, "proc %d: %d handles neither used nor free", p.id, -free)
 }
@@ -166,7 +172,7 @@ func (c *checker) capTable() {
 			c.want(n.next|n.prev == 0, "root node %d has siblings", i)
 		}
 		p := &c.procs[n.owner]
-		c.want(n.owner != 0 && p.state == procLive && p.handle[n.slot].node == i, "node %d: owner %d does not have it", i, n.owner)
+		c.want(n.owner != 0 && p.state == procLive && p.entry(uint32(n.slot)).node == n, "node %d: owner %d does not have it", i, n.owner)
 		if n.call != 0 {
 			k := &c.calls[n.call]
 			c.want(k.state == callQueued && k.cap == i, "node %d carried by call %d, which carries %d in state %d", i, n.call, k.cap, k.state)
@@ -192,11 +198,16 @@ func (c *checker) capTable() {
 				c.want(c.devices[n.obj].window == i || c.devices[n.obj].line == i, "node %d owns device %d, which says %d and %d", i, n.obj, c.devices[n.obj].window, c.devices[n.obj].line)
 			}
 		case abi.KindEndpoint:
+			e := &c.endpoints[n.obj]
+			send := n.rights&abi.RightSend != 0 && (n.gen != e.gen || e.maxLen >= abi.MaxInline)
+			c.want(n.send == nil || n.send == e && send, "node %d with rights %#x can call endpoint %d directly", i, n.rights, n.obj)
+			c.want(n.recv == nil || n.recv == e && n.rights&abi.RightRecv != 0, "node %d with rights %#x can serve endpoint %d directly", i, n.rights, n.obj)
 			if n.rights&abi.RightRecv != 0 {
 				c.refs.recv[n.obj]++
 				c.want(c.endpoints[n.obj].owner == n.owner && n.gen == c.endpoints[n.obj].gen, "node %d: receive right of an endpoint that proc %d serves", i, c.endpoints[n.obj].owner)
 			}
 		case abi.KindNotification:
+			c.want(n.send == nil && n.recv == nil, "node %d of a notification has an endpoint", i)
 			if n.rights&abi.RightWait != 0 {
 				c.refs.wait[n.obj]++
 				c.want(c.notifs[n.obj].owner == n.owner && n.gen == c.notifs[n.obj].gen, "node %d: wait right of a notification of proc %d", i, c.notifs[n.obj].owner)
@@ -266,7 +277,7 @@ func (c *checker) endpointTable() {
 	for i := range c.endpoints {
 		e := &c.endpoints[i]
 		if e.owner == 0 {
-			if e.queue.head|e.count != 0 || e.armed || e.onList {
+			if e.queue.head|e.count|e.armed != 0 || e.onList {
 				c.want(false, "closed endpoint %d has a queue", i)
 			}
 			continue
@@ -280,7 +291,8 @@ func (c *checker) endpointTable() {
 			c.want(k.state == callQueued && k.ep == uint32(i) && k.server == e.owner, "call %d in state %d in the queue of endpoint %d", j, k.state, i)
 		})
 		c.want(n == e.count && n <= e.depth, "endpoint %d: %d queued, count says %d", i, n, e.count)
-		c.want(e.onList == (e.armed && n != 0), "endpoint %d: armed %v with %d queued, ready %v", i, e.armed, n, e.onList)
+		c.want(e.armed == 0 || e.armed == e.gen && e.taker.proc.id == e.owner, "endpoint %d: armed %d of generation %d", i, e.armed, e.gen)
+		c.want(e.onList == (e.armed != 0 && n != 0), "endpoint %d: armed %v with %d queued, ready %v", i, e.armed, n, e.onList)
 	}
 	c.want(used == 0, "%d endpoints more on lists than in the table", used)
 	used = 0
@@ -340,22 +352,27 @@ func (c *checker) timerTable() {
 
 func (c *checker) callTable() {
 	used := uint64(0)
-	free := [maxCalls + 1]bool{}
+	free := [maxCalls]bool{}
 	for n := range c.procs {
 		p := &c.procs[n]
-		for _, first := range []uint32{p.freeCalls, p.freeSends} {
-			for i := first; i != 0; i = c.calls[i].next {
-				k := &c.calls[i]
-				// Without a call per record: this is most of the check's time.
-				if free[i] || k.state != callFree || k.oneWay != (first == p.freeSends) || k.oneWay && k.server != p.id || !k.oneWay && k.client != p.id {
-					c.want(false, "proc %d: call record %d in state %d is free", n, i, k.state)
-				}
-				free[i] = true
+		// Without a call per record: this is most of the check's time.
+		for k := p.freeCalls; k != nil; k = k.free {
+			i := k.index()
+			if free[i] || k != &c.calls[i] || k.state != callFree || k.oneWay || k.client != p.id {
+				c.want(false, "proc %d: call record %d in state %d is free", n, i, k.state)
 			}
+			free[i] = true
+		}
+		for i := p.freeSends; i != 0; i = c.calls[i].next {
+			k := &c.calls[i]
+			if free[i] || k.state != callFree || !k.oneWay || k.server != p.id {
+				c.want(false, "proc %d: record %d of a one-way message in state %d is free", n, i, k.state)
+			}
+			free[i] = true
 		}
 	}
 	taken := [maxProcesses + 1]uint32{}
-	for i := uint32(1); i <= maxCalls; i++ {
+	for i := uint32(callsPerProcess); i < maxCalls; i++ {
 		k := &c.calls[i]
 		if k.state == callFree && free[i] && c.onCall[i] == 0 {
 			continue
@@ -370,6 +387,10 @@ func (c *checker) callTable() {
 		c.want(k.oneWay && k.client == 0 && k.state == callQueued || p.state == procLive, "call %d in state %d without a client", i, k.state)
 		if k.state == callTaken {
 			taken[k.server]++
+		}
+		if !k.oneWay {
+			live := uint32(k.right)&rightIndex == i
+			c.want(live == (k.state == callTaken) && uint32(k.right)&rightIndex|void == i|void && k.caller.proc.id == k.client, "call %d in state %d: reply right %#x", i, k.state, k.right)
 		}
 		if k.state != callDone {
 			c.want(s.state == procLive, "call %d in state %d: server %d has ended", i, k.state, k.server)
@@ -387,5 +408,5 @@ func (c *checker) callTable() {
 		p := &c.procs[i]
 		c.want(p.state != procLive || p.numTaken == taken[i], "proc %d: %d requests taken, count says %d", i, taken[i], p.numTaken)
 	}
-	c.want(used == c.callsUsed, "%d calls used, count says %d", used, c.callsUsed)
+	c.want(used == c.callsUsed(), "%d calls used, count says %d", used, c.callsUsed())
 }

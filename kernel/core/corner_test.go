@@ -150,23 +150,25 @@ func TestRejectTableOverBudget(t *testing.T) {
 	s.check()
 }
 
-// The generation of a call record is never 0, which no reply right has.
-func TestCallGenerationWraps(t *testing.T) {
+// A reply right is never used twice: behind the last generation of a record come rights
+// that no reply accepts. Their calls end like those of a server that does not answer.
+func TestRejectReplyRightsEnd(t *testing.T) {
 	s := newSim(t)
 	c, v, ep, recv := s.pair()
-	s.calls[c.freeCalls].gen = maxGen
-	for i := range uint64(3) {
-		v.wait(recv, 1)
-		c.call(ep, i)
-		right := v.request(1).right
-		if right>>32&maxGen == 0 || right>>62 != 1 {
-			t.Errorf("reply right %#x", right)
-		}
-		if errno := v.answer(right, 0); errno != abi.OK {
-			t.Error(errno)
-		}
-		c.reply(i, abi.OK)
+	c.freeCalls.right |= 1<<62 - nextRight
+	v.wait(recv, 1)
+	c.call(ep, 1)
+	last := v.request(1).right
+	if errno := v.answer(last, 0); errno != abi.OK {
+		t.Error(errno)
 	}
+	c.reply(1, abi.OK)
+	v.fails(abi.ENOENT, abi.SysReply, last, 8)
+	v.wait(recv, 1)
+	c.callDue(ep, 2, s.clock+10)
+	v.fails(abi.EBADF, abi.SysReply, v.request(1).right, 8)
+	s.advance(10)
+	c.reply(2, abi.ETIMEDOUT)
 	s.check()
 }
 

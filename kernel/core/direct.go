@@ -8,125 +8,136 @@ import (
 // This file holds the two hand-offs that make up nearly all of the traffic: a
 // call to a server that waits for it, and a reply to a client that waits for it,
 // with messages in registers. They do what sysCall and sysReply do in that case
-// and no more; whenever anything is unusual they change nothing and report false,
+// and no more; whenever anything is unusual they change nothing and return nil,
 // and the general path decides. A test holds the two paths against each other.
+//
+// They call no function and check no index, so that they need no stack: pointers lead
+// from one table to the next where an index is checked elsewhere, and what an index is
+// needed for has a table of a power of two. Each pointer was put in its place by code
+// that checked what it stands for; what can change since is compared here.
+//
+// The second result is not 0 if a deadline came with the call or the wait, which
+// [Kernel.ArmDue] arms then.
 
-// callDirect hands the request of t to its waiting server.
+// CallDirect hands the request of t to its waiting server.
 //
 // Cost: see bench ipc_call_64 in docs/performance.md.
-func (k *Kernel) callDirect(t *Thread) bool {
+//
+//go:nosplit
+func (k *Kernel) CallDirect(t *Thread) (next *Thread, due uint64) {
 	p, x := t.proc, &t.Frame.X
-	h, length := x[hart.A0], x[hart.A1]
-	slot := uint32(h) - 1
-	if length > abi.MaxInline || x[hart.A4] != 0 || slot >= capsPerProcess {
-		return false
+	c, h, length := p.freeCalls, x[hart.A0], x[hart.A1]
+	if c == nil || p.waiter != 0 || p.pending != 0 || length > abi.MaxInline || x[hart.A4] != 0 {
+		return nil, 0
 	}
-	entry := p.handle[slot]
-	if entry.gen != h>>32 {
-		return false
+	entry := &p.handle[uint8(h)]
+	if entry.word != h {
+		return nil, 0
 	}
-	n := &k.caps[entry.node]
-	if n.kind != abi.KindEndpoint || n.rights&abi.RightSend == 0 {
-		return false
+	n := entry.node
+	e := n.send
+	if e == nil || e.armed != n.gen {
+		return nil, 0
 	}
-	e := &k.endpoints[n.obj]
+	s := e.taker
+	if s.state != threadWaiting {
+		return nil, 0
+	}
 	reply := x[hart.A6]
-	if !e.armed || e.gen != n.gen || length > e.maxLen || p.waiter != 0 || p.hasEvent() {
-		return false
+	if reply != p.buffer {
+		if reply != 0 && !isBuffer(reply) {
+			return nil, 0
+		}
+		p.buffer = reply
 	}
-	s := &k.procs[e.owner]
-	i := p.freeCalls
-	if s.waiter == 0 || i == 0 || reply != 0 && !isBuffer(reply) {
-		return false
-	}
-	c := &k.calls[i]
-	p.freeCalls = c.next
-	k.callsUsed++
-	c.state, c.server, c.ep, c.cap = callTaken, s.id, n.obj, 0
-	c.cookie, c.accept, c.reply = x[hart.A2], e.cookie, reply
-	c.deadline = int64(x[hart.A3])
-	e.armed = false
-	s.numTaken++
+	p.freeCalls = c.free
+	right := c.right ^ void
+	c.right, c.state = right, callTaken
+	c.caller, c.server, c.reply = t, e.owner, reply
+	accept, deadline := e.cookie, x[hart.A3]
+	c.cookie, c.accept, c.deadline = x[hart.A2], accept, int64(deadline)
+	e.armed = 0
+	q := s.proc
+	q.numTaken++
 
-	next := &k.threads[s.waiter]
-	y := &next.Frame.X
-	y[hart.A0], y[hart.A1], y[hart.A2], y[hart.A3] = abi.EventRequest, e.cookie, n.badge, p.sid
-	y[hart.A4], y[hart.A5], y[hart.A6], y[hart.A7] = replyRight(c, i), length|p.pid<<32, 0, x[hart.A3]
-	passPayload(y, x)
-	k.switchOver(t, s, next)
-	t.waitDue = int64(x[hart.S10])
-	if t.waitDue|c.deadline != 0 {
-		k.bothDue(t, c.deadline)
-	}
-	return true
+	y := &s.Frame.X
+	y[hart.A0], y[hart.A1], y[hart.A2], y[hart.A3] = abi.EventRequest, accept, n.badge, p.sid
+	y[hart.A4], y[hart.A5], y[hart.A6], y[hart.A7] = right, length|p.pid<<32, 0, deadline
+
+	q.waiter, p.waiter = 0, t.id
+	t.state, s.state = threadWaiting, threadRunning
+	wait := x[hart.S10]
+	t.waitDue = int64(wait)
+	k.h.run(s, t.calls)
+	return s, wait | deadline
 }
 
-// bothDue arms the deadlines of a thread that waits and of the call that it made.
-func (k *Kernel) bothDue(t *Thread, call int64) {
-	k.callDueAt(t.proc, call)
-	if t.waitDue != 0 {
-		k.dueAt(t.id, t.waitDue)
-	}
-}
-
-// replyDirect hands the reply of t to its waiting client and arms the endpoint
+// ReplyDirect hands the reply of t to its waiting client and arms the endpoint
 // that its process serves.
 //
 // Cost: see bench ipc_call_64 in docs/performance.md.
-func (k *Kernel) replyDirect(t *Thread) bool {
+//
+//go:nosplit
+func (k *Kernel) ReplyDirect(t *Thread) (next *Thread, due uint64) {
 	p, x := t.proc, &t.Frame.X
-	i, length, h := uint32(x[hart.A0]), x[hart.A1], x[hart.A2]
-	slot := uint32(h) - 1
-	if length > abi.MaxInline || x[hart.A4] != 0 || i > maxProcesses*callsPerProcess || slot >= capsPerProcess {
-		return false
+	length := x[hart.A1]
+	if p.waiter != 0 || p.pending != 0 || length > abi.MaxInline || x[hart.A4] != 0 {
+		return nil, 0
 	}
-	c := &k.calls[i]
-	entry := p.handle[slot]
-	if c.state != callTaken || c.server != p.id || replyRight(c, i) != x[hart.A0] || entry.gen != h>>32 {
-		return false
+	right, h := x[hart.A0], x[hart.A2]
+	c, entry := &k.byRight[right<<rightGen>>rightGen], &p.handle[uint8(h)]
+	if c.right != right || c.server != p.id || entry.word != h {
+		return nil, 0
 	}
-	n := &k.caps[entry.node]
-	if n.kind != abi.KindEndpoint || n.rights&abi.RightRecv == 0 {
-		return false
+	e := entry.node.recv
+	if e == nil || e.queue.head != 0 {
+		return nil, 0
 	}
-	e := &k.endpoints[n.obj]
+	s := c.caller
+	if s.state != threadWaiting {
+		return nil, 0
+	}
 	buffer := x[hart.A6]
-	client := &k.procs[c.client]
-	if client.waiter == 0 || e.queue.head != 0 || p.waiter != 0 || p.hasEvent() ||
-		buffer != 0 && !isBuffer(buffer) {
-		return false
+	if buffer != p.buffer {
+		if buffer != 0 && !isBuffer(buffer) {
+			return nil, 0
+		}
+		p.buffer = buffer
 	}
-	next := &k.threads[client.waiter]
-	y := &next.Frame.X
+	y := &s.Frame.X
 	y[hart.A0], y[hart.A1], y[hart.A2], y[hart.A3] = abi.EventReply, c.cookie, 0, 0
 	y[hart.A4], y[hart.A5], y[hart.A6], y[hart.A7] = 0, length, 0, 0
-	passPayload(y, x)
-	k.freeCall(i)
+
+	q := s.proc
+	c.right = (right + nextRight) ^ void
+	c.state = callFree
+	c.free, q.freeCalls = q.freeCalls, c
 	p.numTaken--
-	e.armed, e.cookie, e.buffer = true, x[hart.S10], buffer
-	k.switchOver(t, client, next)
-	if t.waitDue = int64(x[hart.A3]); t.waitDue != 0 {
+	e.armed, e.taker = e.gen, t
+	e.cookie, e.buffer = x[hart.S10], buffer
+
+	q.waiter, p.waiter = 0, t.id
+	t.state, s.state = threadWaiting, threadRunning
+	wait := x[hart.A3]
+	t.waitDue = int64(wait)
+	k.h.run(s, t.replies)
+	return s, wait
+}
+
+// run makes the hart run t, which has got it by an event with another thread.
+func (h *Hart) run(t *Thread, event abi.FlightEvent) {
+	h.cur = t
+	h.flight.put(event | abi.FlightEvent(t.id))
+}
+
+// ArmDue arms the deadlines that came with a CALL or REPLY of t that went the direct
+// path, and returns the hart, whose alarm may be earlier now.
+func (k *Kernel) ArmDue(t *Thread) *Hart {
+	if t.Frame.X[hart.A7] == abi.SysCall {
+		k.callDueAt(t.proc, int64(t.Frame.X[hart.A3]))
+	}
+	if t.waitDue != 0 {
 		k.dueAt(t.id, t.waitDue)
 	}
-	return true
-}
-
-// passPayload copies the payload registers.
-func passPayload(y, x *[32]uint64) {
-	y[hart.S2], y[hart.S2+1], y[hart.S2+2], y[hart.S2+3] = x[hart.S2], x[hart.S2+1], x[hart.S2+2], x[hart.S2+3]
-	y[hart.S2+4], y[hart.S2+5], y[hart.S2+6], y[hart.S2+7] = x[hart.S2+4], x[hart.S2+5], x[hart.S2+6], x[hart.S2+7]
-}
-
-// switchOver makes t wait and runs next, the waiter of q, which has been given its
-// event. The time slice goes along.
-func (k *Kernel) switchOver(t *Thread, q *Process, next *Thread) {
-	h := k.h
-	if k.numHarts > 1 {
-		k.cross(next)
-	}
-	q.waiter = 0
-	t.state, t.proc.waiter = threadWaiting, t.id
-	next.state, next.waitDue = threadRunning, 0
-	h.cur, h.running = next.id, next
-	k.switches++
+	return k.h
 }

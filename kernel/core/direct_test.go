@@ -19,7 +19,8 @@ type outcome struct {
 	cur                uint32
 	calls, switches    uint64
 	record             call
-	armed              bool
+	caller             uint32
+	armed, taker       uint32
 	cookie, buffer     uint64
 	taken              uint32
 	deadlines          int
@@ -33,15 +34,31 @@ func (s *sim) outcome(c, v proc, ep uint32) outcome {
 		i++
 	}
 	r := s.calls[i]
+	caller, taker := uint32(0), uint32(0)
+	if r.caller != nil {
+		caller = r.caller.id
+	}
+	r.caller, r.free = nil, nil
 	if r.state != callQueued && r.state != callDone { // filled in only on the way
-		r = call{state: r.state, gen: r.gen, client: r.client, server: r.server, ep: r.ep, cookie: r.cookie, accept: r.accept, deadline: r.deadline, reply: r.reply}
+		r = call{state: r.state, right: r.right, client: r.client, server: r.server, cookie: r.cookie, accept: r.accept, deadline: r.deadline, reply: r.reply}
 	}
 	if r.state == callFree {
-		r = call{gen: r.gen}
+		r = call{right: r.right}
 	}
 	e := &s.endpoints[ep]
-	return outcome{c.main.Frame.X, v.main.Frame.X, c.main.state, v.main.state, c.main.waitDue, v.main.waitDue, c.Process.callDue, s.h.cur, s.callsUsed, s.switches, r,
-		e.armed, e.cookie, e.buffer, v.numTaken, s.h.deadline.n, s.h.deadline.first, e.onList, c.hasEvent(), v.hasEvent()}
+	if e.taker != nil {
+		taker = e.taker.id
+	}
+	return outcome{c.main.Frame.X, v.main.Frame.X, c.main.state, v.main.state, c.main.due(), v.main.due(), c.Process.callDue, s.h.cur.id, s.callsUsed(), s.switchCount(), r, caller,
+		e.armed, taker, e.cookie, e.buffer, v.numTaken, s.h.deadline.n, s.h.deadline.first, e.onList, c.pending != 0, v.pending != 0}
+}
+
+// due returns the deadline of the wait of t, 0 for none.
+func (t *Thread) due() int64 {
+	if t.state < threadWaiting {
+		return 0
+	}
+	return t.waitDue
 }
 
 // The hand-offs of direct.go do what the general path does in the same case, and
@@ -49,16 +66,22 @@ func (s *sim) outcome(c, v proc, ep uint32) outcome {
 func TestPropertyDirectPath(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		type draw struct {
-			length, flags, due, wait, accept, cap, buf, depth int
-			event, queued, badHandle, busy                    bool
+			length, flags, due, wait, accept, cap, buf, badKind int
+			event, queued, badHandle, busy, stranger            bool
 		}
 		n := func(name string, max int) int { return rapid.IntRange(0, max).Draw(rt, name) }
-		d := draw{n("length", 3), n("flags", 4), n("due", 3), n("wait", 3), n("accept", 3), n("cap", 5), n("buf", 2), n("depth", 1),
-			n("event", 4) == 0, n("queued", 4) == 0, n("bad", 6) == 0, n("busy", 6) == 0}
+		d := draw{n("length", 3), n("flags", 4), n("due", 3), n("wait", 3), n("accept", 3), n("cap", 5), n("buf", 2), n("kind", 5),
+			n("event", 4) == 0, n("queued", 4) == 0, n("bad", 3) == 0, n("busy", 6) == 0, n("stranger", 6) == 0}
 		var got [2][]outcome
 		for path := range got {
 			s := newSim(rapidTB{t, rt})
 			c, v, ep, recv := s.pair()
+			gone := ep // a capability to an endpoint whose place in the table recv has taken
+			v.must(abi.SysCapClose, recv)
+			recv = v.must(abi.SysEndpointCreate, 4, abi.MaxMessage)
+			ep = s.give(v, recv, abi.RightSend|abi.RightGrant, 0x78, c)
+			u, _ := s.spawn()
+			theirs := u.must(abi.SysEndpointCreate, 4, abi.MaxMessage)
 			obj := s.caps[s.lookup(v.Process, recv)].obj
 			note := c.must(abi.SysNotificationCreate, 3)
 			issue := func(p proc, num uint64, r regs) {
@@ -92,7 +115,7 @@ func TestPropertyDirectPath(t *testing.T) {
 				r.A[4] = c.must(abi.SysCapCopy, note, uint64(abi.RightSignal|abi.RightGrant))
 			}
 			if d.badHandle {
-				r.A[0] = []uint64{0, note, ep | 1<<63, ep + 1<<32}[d.depth*2+d.accept%2]
+				r.A[0] = []uint64{0, note, ep | 1<<63, ep + 1<<32, gone, gone}[d.badKind]
 			}
 			issue(c, abi.SysCall, r)
 			if v.main.state == threadWaiting || v.main.Frame.X[hart.A0] != abi.EventRequest {
@@ -103,6 +126,11 @@ func TestPropertyDirectPath(t *testing.T) {
 				c.post(ep, 9)
 			}
 			r = regs{A: [7]uint64{right, []uint64{0, 64, 65, 8}[(d.length+1)%4], []uint64{recv, 0, ep, recv}[d.accept], due(d.wait), 0, msgVA, []uint64{recvVA, 0, 8}[d.buf]}, S10: 77, Data: [8]uint64{9, 9}}
+			if d.stranger {
+				r.A[2] = theirs
+				issue(u, abi.SysReply, r)
+				continue
+			}
 			issue(v, abi.SysReply, r)
 		}
 		if !reflect.DeepEqual(got[0], got[1]) {

@@ -445,3 +445,20 @@ func TestEndsWithCapabilityToItself(t *testing.T) {
 	}
 	s.check()
 }
+
+// A deadline of a wait that ended by the direct path is no deadline of what the thread
+// does then.
+func TestDeadlineOfWaitThatIsOver(t *testing.T) {
+	s := newSim(t)
+	c, v, ep, recv := s.pair()
+	v.wait(recv, 1)
+	c.trap(abi.SysCall, &regs{A: [7]uint64{ep, 8, 1}, S10: uint64(s.clock + 50)})
+	v.trap(abi.SysReply, &regs{A: [7]uint64{v.request(1).right, 8, recv}, S10: 1})
+	c.reply(1, abi.OK)
+	c.main.Frame.X[hart.A0] = 77
+	s.advance(60)
+	if c.main.Frame.X[hart.A0] != 77 || s.Current() != c.main && c.main.state != threadReady {
+		t.Errorf("a0 is %d, thread in state %d", c.main.Frame.X[hart.A0], c.main.state)
+	}
+	s.check()
+}

@@ -19,9 +19,10 @@ type endpoint struct {
 	maxLen uint64
 	queue  callList
 
-	armed  bool   // the next request is delivered
-	cookie uint64 // of the accept
-	buffer uint64 // receive buffer of the accept
+	armed  uint32  // gen if the next request is delivered, else 0
+	taker  *Thread // that armed it
+	cookie uint64  // of the accept
+	buffer uint64  // receive buffer of the accept
 }
 
 func (k *Kernel) sysEndpointCreate(t *Thread) abi.Errno {
@@ -69,7 +70,7 @@ func (k *Kernel) closeEndpoint(i uint32) {
 		k.endpoints[e.next].prev = e.prev
 	}
 	s.numEPs--
-	e.owner, e.armed, e.prev = 0, false, 0
+	e.owner, e.armed, e.prev = 0, 0, 0
 	if e.gen == maxObjectGen {
 		return // this entry is used up
 	}

@@ -34,7 +34,7 @@ func (s *sim) enter(i int, q proc) {
 	s.Interrupted(false)
 	s.Awake(i)
 	s.Tick()
-	if s.h.cur != q.main.id {
+	if s.h.cur != q.main {
 		s.tb.Fatalf("hart %d does not run pid %d", i, q.pid)
 	}
 }

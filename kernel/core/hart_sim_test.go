@@ -165,6 +165,14 @@ func (q proc) tryFloat(v uint64) (old uint64, ok bool) {
 	return old, true
 }
 
+// current returns the index of the thread that h runs, 0 if it is idle.
+func (h *Hart) current() uint32 {
+	if h.cur == nil {
+		return 0
+	}
+	return h.cur.id
+}
+
 // scheduler checks threads, and what harts run and have queued.
 func (c *checker) scheduler() {
 	var running [MaxHarts]int
@@ -180,18 +188,17 @@ func (c *checker) scheduler() {
 		c.owned.threads[p.id]++
 		c.want(p.state == procLive, "thread %d in state %d: its process has ended", t.id, t.state)
 		c.want((t.state == threadWaiting) == (p.waiter == t.id), "thread %d in state %d: waiter of proc %d is %d", t.id, t.state, p.id, p.waiter)
-		c.want(t.state != threadReady && t.state != threadRunning || t.waitDue == 0, "thread %d can run and has a deadline", t.id)
-		c.want(t.waitDue == 0 || c.due(t.id, t.waitDue), "thread %d: wait deadline %d not in the heap", t.id, t.waitDue)
+		c.want(t.state < threadWaiting || t.waitDue == 0 || c.due(t.id, t.waitDue), "thread %d: wait deadline %d not in the heap", t.id, t.waitDue)
 		c.want(!p.doomed || t.state == threadRunning && c.harts[t.hart].pending, "thread %d in state %d: nobody stops it, and its process is doomed", t.id, t.state)
 		switch t.state {
 		case threadRunning:
 			running[t.hart]++
-			c.want(c.harts[t.hart].cur == t.id && c.harts[t.hart].running == t, "thread %d runs on hart %d, which runs %d", t.id, t.hart, c.harts[t.hart].cur)
+			c.want(c.harts[t.hart].cur == t, "thread %d runs on hart %d, which runs %d", t.id, t.hart, c.harts[t.hart].current())
 			c.want(c.numHarts == 1 || p.harts>>t.hart&1 != 0, "thread %d runs on hart %d, its process on those of %b", t.id, t.hart, p.harts)
 		case threadReady:
 			ready++
 		case threadWaiting:
-			c.want(!p.hasEvent(), "thread %d waits with an event there", t.id)
+			c.want(p.pending == 0, "thread %d waits with an event there", t.id)
 		case threadFutex:
 			c.want(t.object%4 == 0 && t.order <= p.futexOrder, "thread %d waits on futex %#x as number %d of %d", t.id, t.object, t.order, p.futexOrder)
 		case threadJoining:
@@ -213,8 +220,8 @@ func (c *checker) scheduler() {
 // queue.
 func (c *checker) hart(i, running int) (ready int) {
 	h, m := &c.harts[i], &c.machine[i]
-	c.want(h.index == uint32(i) && (i < c.numHarts || h.cur|h.ready.head == 0 && h.deadline.n == 0), "hart %d: index %d, runs %d", i, h.index, h.cur)
-	c.want(running <= 1 && running == 1 == (h.cur != 0), "hart %d: %d threads run, current is %d", i, running, h.cur)
+	c.want(h.index == uint32(i) && (i < c.numHarts || h.cur == nil && h.ready.head == 0 && h.deadline.n == 0), "hart %d: index %d, runs %d", i, h.index, h.current())
+	c.want(running <= 1 && running == 1 == (h.cur != nil), "hart %d: %d threads run, current is %d", i, running, h.current())
 	prev := uint32(0)
 	for j := h.ready.head; j != 0; j = c.threads[j].next {
 		t := &c.threads[j]
@@ -236,7 +243,7 @@ func (c *checker) hart(i, running int) (ready int) {
 	if h.fpOwner != 0 {
 		o := &c.threads[h.fpOwner]
 		c.want(o.state != threadGone && o.hart == h.index, "hart %d: thread %d in state %d on hart %d owns the floating-point unit", i, o.id, o.state, o.hart)
-		c.want(c.numHarts == 1 || h.cur == o.id || !o.Frame.FPDirty() && o.fpu == m.unit.regs, "hart %d: thread %d can run elsewhere and has floating-point registers here", i, o.id)
+		c.want(c.numHarts == 1 || h.cur == o || !o.Frame.FPDirty() && o.fpu == m.unit.regs, "hart %d: thread %d can run elsewhere and has floating-point registers here", i, o.id)
 	}
 	c.wakeUps(i, ready)
 	return ready
@@ -248,9 +255,9 @@ func (c *checker) wakeUps(i, ready int) {
 	n := h.Interrupts
 	c.want(h.pending == m.sent, "hart %d: interrupt under way: %v, the kernel thinks %v", i, m.sent, h.pending)
 	c.want(n.Sent <= n.Requested && n.Acknowledged+b2n(h.pending) == n.Sent && n.Trapped <= n.Acknowledged, "hart %d: interrupts %+v, one is under way: %v", i, n, h.pending)
-	c.want(ready == 0 || h.cur == 0 || h.sliceEnd <= c.clock+sliceNS, "hart %d: %d threads wait, and the slice of the running one ends at %d", i, ready, h.sliceEnd)
+	c.want(ready == 0 || h.cur == nil || h.sliceEnd <= c.clock+sliceNS, "hart %d: %d threads wait, and the slice of the running one ends at %d", i, ready, h.sliceEnd)
 	if c.numHarts == 1 {
-		c.want(h.cur != 0 || ready == 0, "idle with %d ready", ready)
+		c.want(h.cur != nil || ready == 0, "idle with %d ready", ready)
 		return
 	}
 	idle := c.idle>>i&1 != 0
@@ -258,9 +265,9 @@ func (c *checker) wakeUps(i, ready int) {
 		c.want(!idle, "hart %d does not exist and is idle", i)
 		return
 	}
-	c.want(h.pending || idle == (h.cur == 0), "hart %d runs thread %d, and idle is %v", i, h.cur, idle)
+	c.want(h.pending || idle == (h.cur == nil), "hart %d runs thread %d, and idle is %v", i, h.current(), idle)
 	if ready != 0 && !h.pending {
-		c.want(h.cur != 0 && m.armed <= h.sliceEnd, "hart %d: %d threads wait for thread %d, whose slice ends at %d, and the timer is set to %d", i, ready, h.cur, h.sliceEnd, m.armed)
+		c.want(h.cur != nil && m.armed <= h.sliceEnd, "hart %d: %d threads wait for thread %d, whose slice ends at %d, and the timer is set to %d", i, ready, h.current(), h.sliceEnd, m.armed)
 	}
 	c.want(h.pending || m.armed <= h.deadline.first, "hart %d: a deadline at %d, and the timer is set to %d", i, h.deadline.first, m.armed)
 }

@@ -64,13 +64,12 @@ type Kernel struct {
 	ended  bool
 	status int64
 
-	switches  uint64
 	stolen    uint64 // threads that a hart with nothing to do took from another
 	idleNS    int64
 	dropped   uint64 // replies to callers that were gone, one-way messages that did not fit
 	live      uint64
 	capsUsed  uint64
-	callsUsed uint64
+	callsHeld uint64 // records that are neither free nor taken; see callsUsed
 
 	orphans   uint32 // processes that nobody names any more, to be ended
 	freeProcs uint32
@@ -98,7 +97,8 @@ type Kernel struct {
 	vmos      [maxVMOs + 1]vmo
 	devices   [maxDevices + 1]device // the first numDevices from 1 on
 	sources   [maxSource + 1]uint8   // device by its interrupt source
-	calls     [maxCalls + 1]call
+	calls     [maxCalls]call
+	byRight   *[rightIndex + 1]call // the beginning of calls
 	resolve   [maxProcesses + 1]func(*sv39.Space, uint64, bool) bool
 	scratch   [abi.MaxBootData]byte // one user buffer at a time passes through here
 }
@@ -120,6 +120,7 @@ func New(c Config) *Kernel {
 		k.procs[i].next, k.freeProcs = k.freeProcs, i
 		p := &k.procs[i]
 		p.id, p.asid = i, uint64(i)
+		p.handle[0].word = unused // no handle: 0 is none
 		k.resolve[i] = func(_ *sv39.Space, va uint64, write bool) bool {
 			need := sv39.Perm(sv39.R)
 			if write {
@@ -133,10 +134,10 @@ func New(c Config) *Kernel {
 		t.id, t.proc = i, &k.procs[(i-1)/threadsPerProcess+1]
 	}
 	for i := uint32(maxCaps); i > 0; i-- {
-		k.caps[i].next, k.freeCaps = k.freeCaps, i
+		k.caps[i].id, k.caps[i].next, k.freeCaps = i, k.freeCaps, i
 	}
 	for i := uint32(maxEndpoints); i > 0; i-- {
-		k.endpoints[i].next, k.freeEPs = k.freeEPs, i
+		k.endpoints[i].gen, k.endpoints[i].next, k.freeEPs = 1, k.freeEPs, i
 	}
 	for i := uint32(maxNotifs); i > 0; i-- {
 		k.notifs[i].next, k.freeNotes = k.freeNotes, i

@@ -32,7 +32,7 @@ const (
 	// A VMO outlives its creator while another process holds it, so there can be
 	// more than the quotas allow; each costs at least two frames of a budget.
 	maxVMOs  = maxProcesses * vmosPerProcess
-	maxCalls = maxProcesses * (callsPerProcess + queuePerServer)
+	maxCalls = firstSend + maxProcesses*queuePerServer
 )
 
 // sliceNS is the time after which a running thread makes way for another that is

@@ -87,6 +87,7 @@ func (k *Kernel) signal(r notifRef, bits uint64) {
 			at = &k.notifs[*at].ready
 		}
 		*at, n.ready = r.i, 0
+		p.changed()
 	}
 	n.bits |= bits
 	if t := k.takeWaiter(p); t != nil {
@@ -100,6 +101,7 @@ func (k *Kernel) deliverBits(t *Thread) {
 	p := t.proc
 	n := &k.notifs[p.notifReady]
 	p.notifReady = n.ready
+	p.changed()
 	x := &t.Frame.X
 	x[hart.A0] = abi.EventNotify
 	x[hart.A1] = n.key
@@ -119,6 +121,7 @@ func (k *Kernel) closeNotification(i uint32) {
 			at = &k.notifs[*at].ready
 		}
 		*at = n.ready
+		p.changed()
 	}
 	if n.prev != 0 {
 		k.notifs[n.prev].next = n.next

@@ -32,10 +32,12 @@ type Process struct {
 	numNotes   uint32
 	notifReady uint32
 	epReady    uint32
-	preferEPs  bool // the next event comes from an endpoint if there is one
+	pending    uint32 // not 0 if there is any of them
+	buffer     uint64 // the last message buffer that was found to be one
+	preferEPs  bool   // the next event comes from an endpoint if there is one
 
 	callDue   int64  // no outstanding call is due earlier; 0 for none
-	freeCalls uint32 // records for calls of this process
+	freeCalls *call  // records for calls of this process
 	freeSends uint32 // records for one-way messages to it
 	numTaken  uint32 // requests being served
 
@@ -49,8 +51,8 @@ type Process struct {
 	space sv39.Space
 	asid  uint64
 
-	freeH      uint32 // first free entry of handle + 1; the list of those ends with entry newH
-	newH       uint32 // entries of handle from here on were not used in this life
+	freeH      uint32 // number of the first free entry of handle; behind those that were used comes the first that was not
+	newH       uint32 // entries with a number up to this one were used in this life
 	refs       uint32 // capabilities that name this process
 	numRegions int
 	ownRegions int    // the first regions are the program's, outside of the mapping area
@@ -78,6 +80,7 @@ type Process struct {
 	name    [abi.MaxName]byte
 	nameN   int
 	handle  [capsPerProcess]capEntry
+	nextH   [capsPerProcess]uint16 // free list of handle: number of the next one
 	notes   [notesPerServer]note
 	regions [regionsPerProcess]region
 }
@@ -152,7 +155,7 @@ func (k *Kernel) endOne(p *Process, status int64) {
 	} else {
 		p.doomed = true
 	}
-	if k.h.cur == 0 {
+	if k.h.cur == nil {
 		k.pick()
 	}
 }
@@ -198,15 +201,16 @@ func (k *Kernel) teardown(p *Process) {
 	p.state = procZombie
 	p.refs++ // it may hold the last capability that names itself
 	k.live--
+	k.h.note(abi.FlightEnd, p.id, 0)
 	k.disarm(dueCalls + p.id)
 	for p.endpoints != 0 {
 		k.closeEndpoint(p.endpoints)
 	}
 	k.dropCalls(p)
 	k.dropTaken(p)
-	for h := range p.handle[:p.newH] {
-		if p.handle[h].node != 0 {
-			k.closeNode(p.handle[h].node)
+	for number := uint32(1); number <= p.newH; number++ {
+		if n := p.entry(number).node; n != nil {
+			k.closeNode(n.id)
 		}
 	}
 	for i := range p.regions[:p.numRegions] {

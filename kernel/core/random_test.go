@@ -120,12 +120,12 @@ func (w *world) handle(q proc, kind abi.Kind) uint64 {
 	strict := w.upTo(8) != 0
 	first := w.upTo(capsPerProcess)
 	for i := range capsPerProcess {
-		slot := uint32((first + i) % capsPerProcess)
-		e := &q.handle[slot]
-		if e.node == 0 || strict && kind != abi.KindNone && w.caps[e.node].kind != kind {
+		number := uint32((first+i)%capsPerProcess + 1)
+		e := q.entry(number)
+		if e.node == nil || strict && kind != abi.KindNone && e.node.kind != kind {
 			continue
 		}
-		h := uint64(q.handleOf(slot))
+		h := e.word>>32<<32 | uint64(number)
 		w.old[q.life] = append(w.old[q.life], h)
 		return h
 	}
@@ -188,12 +188,14 @@ func (w *world) moved(q proc) uint64 {
 type counts struct {
 	caps, calls, live            uint64
 	eps, notes, tmrs, vmos, free uint32
-	freeH, freeCalls, cur        uint32
+	freeH                        uint32
+	cur                          *Thread
+	freeCalls                    *call
 	regions                      int
 }
 
 func (w *world) counts(q proc) counts {
-	return counts{w.capsUsed, w.callsUsed, w.live, w.freeEPs, w.freeNotes, w.freeTmrs, w.freeVMOs, w.freeProcs, q.freeH, q.freeCalls, w.h.cur, q.numRegions}
+	return counts{w.capsUsed, w.callsUsed(), w.live, w.freeEPs, w.freeNotes, w.freeTmrs, w.freeVMOs, w.freeProcs, q.freeH, w.h.cur, q.freeCalls, q.numRegions}
 }
 
 // interrupts lets some of those that are under way come in, all of them on a machine
@@ -328,12 +330,12 @@ func (s *sim) allBack() {
 	if s.pool.Free() != s.free || s.pool.Unreserved() != s.free {
 		s.tb.Errorf("%d frames free and %d unreserved of %d", s.pool.Free(), s.pool.Unreserved(), s.free)
 	}
-	if s.live|s.capsUsed|s.callsUsed != 0 {
-		s.tb.Errorf("%d processes, %d capabilities, %d calls left", s.live, s.capsUsed, s.callsUsed)
+	if s.live|s.capsUsed|s.callsUsed() != 0 {
+		s.tb.Errorf("%d processes, %d capabilities, %d calls left", s.live, s.capsUsed, s.callsUsed())
 	}
 	for i := range s.harts {
-		if h := &s.harts[i]; h.deadline.n != 0 || h.cur != 0 {
-			s.tb.Errorf("hart %d has %d deadlines and runs thread %d", i, h.deadline.n, h.cur)
+		if h := &s.harts[i]; h.deadline.n != 0 || h.cur != nil {
+			s.tb.Errorf("hart %d has %d deadlines and runs thread %d", i, h.deadline.n, h.current())
 		}
 	}
 	for _, l := range []struct {

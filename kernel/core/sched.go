@@ -3,6 +3,7 @@ package core
 import (
 	"math/bits"
 
+	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/hart"
 )
 
@@ -13,14 +14,14 @@ const MaxHarts = 8
 // under the lock of the hart loop; [Kernel.On] says which.
 type Hart struct {
 	index    uint32
-	cur      uint32  // running thread, 0 when the hart is idle
-	running  *Thread // the same; when the hart is idle, what it ran last
+	cur      *Thread // that runs, nil when the hart is idle
 	ready    threadList
 	sliceEnd int64  // when the running thread must make way if another is ready
 	upcallAt int64  // when the running thread is told that it has run for a slice, if it asked
 	fpOwner  uint32 // thread whose registers are in the floating-point unit
 	pending  bool   // an interrupt is on its way
 
+	flight     flight
 	Interrupts Interrupts
 	deadline   deadlines
 }
@@ -42,15 +43,7 @@ func (k *Kernel) Self() int { return int(k.h.index) }
 func (k *Kernel) Online(i int) { k.numHarts = max(k.numHarts, i+1) }
 
 // Current returns the thread that the hart must run now, nil if it is idle.
-func (h *Hart) Current() *Thread {
-	if h.cur == 0 {
-		return nil
-	}
-	return h.running
-}
-
-// Running is Current for a hart that is not idle.
-func (h *Hart) Running() *Thread { return h.running }
+func (h *Hart) Current() *Thread { return h.cur }
 
 // Alarm returns when the hart needs its timer interrupt, [Never] if it does not.
 func (h *Hart) Alarm() int64 {
@@ -92,6 +85,7 @@ func (k *Kernel) poke(h *Hart) {
 	}
 	h.pending = true
 	h.Interrupts.Sent++
+	k.h.note(abi.FlightPoke, h.index, 0)
 	k.interrupt(int(h.index))
 }
 
@@ -102,12 +96,13 @@ func (k *Kernel) makeReady(t *Thread) {
 		h = k.place(t)
 	}
 	first := h.ready.head == 0
-	if first && h.cur != 0 {
+	if first && h.cur != nil {
 		// The running thread had the hart to itself; its slice starts now.
 		h.sliceEnd = k.now() + sliceNS
 	}
 	t.state, t.queue = threadReady, h.index
 	k.pushLast(&h.ready, t)
+	k.h.flight.note(t.runs + abi.Flight(abi.FlightReady-abi.FlightRun, 0, uint64(h.index)))
 	if first && h != k.h {
 		k.poke(h)
 	}
@@ -132,8 +127,8 @@ func (k *Kernel) switchTo(t *Thread) {
 		k.cross(t)
 	}
 	t.state = threadRunning
-	h.cur, h.running = t.id, t
-	k.switches++
+	h.cur = t
+	h.flight.put(t.runs)
 }
 
 // cross does what only matters with several harts when this one stops running a
@@ -200,7 +195,8 @@ func (k *Kernel) pick() {
 	}
 	head := from.ready.head
 	if head == 0 {
-		h.cur = 0
+		h.cur = nil
+		h.note(abi.FlightIdle, 0, 0)
 		if k.numHarts > 1 {
 			k.cross(nil)
 		}
@@ -257,7 +253,7 @@ func (k *Kernel) preempt() {
 	if h.ready.head == 0 {
 		return
 	}
-	t := h.running
+	t := h.cur
 	t.state, t.queue = threadReady, h.index
 	k.pushLast(&h.ready, t)
 	k.pick()
@@ -268,6 +264,7 @@ func (k *Kernel) preempt() {
 // left because too much was due keeps the alarm in the past, which means soon.
 func (k *Kernel) Tick() {
 	h, now := k.h, k.now()
+	h.flight.note(abi.FlightAt(abi.FlightTick, now))
 	d := &h.deadline
 	for range duePerTick {
 		if d.first > now {
@@ -284,7 +281,7 @@ func (k *Kernel) Tick() {
 			k.threadDue(&k.threads[id], now)
 		}
 	}
-	if h.cur == 0 {
+	if h.cur == nil {
 		h.upcallAt = now + sliceNS
 		k.pick()
 	} else if h.ready.head != 0 && now >= h.sliceEnd {

@@ -149,6 +149,7 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 	k.live++
 	k.lastPID++
 	p.pid, p.sid = uint64(k.lastPID), sid
+	k.h.note(abi.FlightStart, p.id, k.lastPID)
 	p.nameN = copy(p.name[:], pr.name)
 	var errno abi.Errno
 	if p.space, errno = sv39.NewSpace(k.pool, &p.acct, k.kernelRoot); errno == abi.OK {
@@ -170,7 +171,7 @@ func (p *Process) reset() {
 	p.next, p.harts, p.futexOrder = 0, 0, 0
 	p.initHandles()
 	p.events = callList{}
-	p.notifReady, p.epReady, p.preferEPs = 0, 0, false
+	p.notifReady, p.epReady, p.pending, p.preferEPs = 0, 0, 0, false
 	p.callDue = 0
 	p.firstNote, p.numNotes, p.numTaken = 0, 0, 0
 	p.endpoints, p.notifs = 0, 0
@@ -330,8 +331,8 @@ func (k *Kernel) sysProcessInfo(t *Thread) abi.Errno {
 
 // handles returns how many entries of the handle table of p are in use.
 func (p *Process) handles() (n uint64) {
-	for i := range p.handle[:p.newH] {
-		if p.handle[i].node != 0 {
+	for number := uint32(1); number <= p.newH; number++ {
+		if p.entry(number).node != nil {
 			n++
 		}
 	}

@@ -133,9 +133,9 @@ func TestSpawnMuchBootData(t *testing.T) {
 
 // lastHandle returns the handle in the result of the last call.
 func (q proc) lastHandle() uint64 {
-	for slot := capsPerProcess - 1; slot >= 0; slot-- {
-		if n := q.handle[slot].node; n != 0 && q.s.caps[n].kind == abi.KindProcess {
-			return uint64(q.handleOf(uint32(slot)))
+	for number := uint32(capsPerProcess); number > 0; number-- {
+		if e := q.entry(number); e.node != nil && e.node.kind == abi.KindProcess {
+			return e.word
 		}
 	}
 	return 0

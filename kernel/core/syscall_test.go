@@ -292,6 +292,13 @@ var refusals = []refusalCase{
 	{"bogus", abi.SysSystemInfo, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
 	{"console", abi.SysSystemInfo, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.console} }},
 	{"no right", abi.SysSystemInfo, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareSpawn} }},
+	{"bogus", abi.SysFlightRead, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, 0, msgVA} }},
+	{"console", abi.SysFlightRead, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.console, 0, msgVA} }},
+	{"no right", abi.SysFlightRead, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareSpawn, 0, msgVA} }},
+	{"hart that is not there", abi.SysFlightRead, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.spawnCap, 1, msgVA} }},
+	{"wild hart", abi.SysFlightRead, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{b.spawnCap, 1 << 63, msgVA} }},
+	{"kernel address", abi.SysFlightRead, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.spawnCap, 0, badPtr} }},
+	{"end of memory", abi.SysFlightRead, abi.EFAULT, func(b *testbed) []uint64 { return []uint64{b.spawnCap, 0, abi.UserEnd - 4} }},
 
 	{"sealed", abi.SysVMOMap, abi.ESEALED, func(b *testbed) []uint64 { return []uint64{b.sealed(), 0, 0, 4096, rw} }},
 	{"sealed", abi.SysVMOWrite, abi.ESEALED, func(b *testbed) []uint64 { return []uint64{b.sealed(), 0, msgVA, 1} }},

@@ -10,8 +10,8 @@ const (
 	threadGone    = iota // not started, or ended
 	threadReady          // in a ready queue
 	threadRunning        // current on a hart
-	threadWaiting        // waits for the next event of its process: the process's waiter
 	threadHanded         // was waiting, has been given what it waited for, will run or be ready
+	threadWaiting        // waits for the next event of its process: the process's waiter
 	threadKilling        // waits until the process that it killed on another hart has ended
 	threadFutex          // waits on a word of its process's memory
 	threadJoining        // waits for the end of another thread of its process
@@ -35,7 +35,10 @@ type Thread struct {
 	next  uint32 // ready queue
 	prev  uint32
 
-	waitDue int64  // deadline of its wait, 0 for none or if it can run
+	// Events of the flight recorder: that it calls, or answers, thread 0, and that it runs.
+	calls, replies, runs abi.FlightEvent
+
+	waitDue int64  // deadline of its wait while it is in one, 0 for none
 	object  uint64 // what it waits for: a futex's address, a process, a thread's number
 	order   uint64 // of waiting on a futex
 
@@ -73,6 +76,8 @@ func (k *Kernel) newThread(p *Process) *Thread {
 	p.setSATP(&t.Frame)
 	t.fpu = hart.FPState{}
 	t.state, t.lent = threadHanded, false
+	id := uint64(t.id)
+	t.calls, t.replies, t.runs = abi.Flight(abi.FlightCall, id, 0), abi.Flight(abi.FlightReply, id, 0), abi.Flight(abi.FlightRun, id, 0)
 	t.waitDue, t.object = 0, 0
 	t.inFault, t.inSlice = false, false
 	t.saved = [32]uint64{}
@@ -87,7 +92,7 @@ func (k *Kernel) stop(t *Thread) {
 	case threadReady:
 		k.remove(&k.harts[t.queue].ready, t)
 	case threadRunning:
-		k.harts[t.hart].cur = 0
+		k.harts[t.hart].cur = nil
 	case threadWaiting:
 		p.waiter = 0
 	}
@@ -120,7 +125,7 @@ func (k *Kernel) takeWaiter(p *Process) *Thread {
 // threadDue ends the wait of t if it is overdue, or arms its deadline again.
 func (k *Kernel) threadDue(t *Thread, now int64) {
 	switch {
-	case t.waitDue == 0:
+	case t.waitDue == 0 || t.state < threadWaiting: // it is in no wait
 	case t.waitDue > now:
 		k.dueAt(t.id, t.waitDue)
 	case t.state == threadWaiting:

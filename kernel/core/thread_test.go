@@ -203,10 +203,10 @@ func TestRejectSecondWaiter(t *testing.T) {
 	c, v, ep, recv := s.pair()
 	a, _ := c.thread()
 	a.wait(0, 0)
-	before := s.callsUsed
+	before := s.callsUsed()
 	c.fails(abi.EBUSY, abi.SysWait)
 	c.fails(abi.EBUSY, abi.SysCall, ep, 8, 42)
-	if s.callsUsed != before {
+	if s.callsUsed() != before {
 		t.Error("a refused call is under way")
 	}
 	v.wait(recv, 5)

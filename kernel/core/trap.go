@@ -8,37 +8,51 @@ import (
 	"nexus.internal/kernel/sv39"
 )
 
-// Direct handles the trap that ended the last run of t, the current process, if it
-// is one of the few system calls for which every instruction counts, and reports
-// whether it was. If not, nothing has changed and [Kernel.General] handles it.
-func (k *Kernel) Direct(t *Thread) bool {
-	if t.Frame.Cause != hart.CauseEcallU {
-		return false
+// direct makes the system call that ended the last run of t, if it is one of the few
+// for which every instruction counts and nothing about it is unusual, and returns the
+// thread that runs next, with the payload registers of t. Otherwise nothing has changed,
+// the result is nil, and [Kernel.General] handles the trap.
+func (k *Kernel) direct(t *Thread) (next *Thread) {
+	if t.Frame.Full != 0 {
+		return nil
 	}
+	due := uint64(0)
 	switch t.Frame.X[hart.A7] {
 	case abi.SysCall:
-		return k.callDirect(t)
+		next, due = k.CallDirect(t)
 	case abi.SysReply:
-		return k.replyDirect(t)
+		next, due = k.ReplyDirect(t)
 	case abi.SysNop:
 		t.Frame.X[hart.A0] = 0
-		return true
+		next = t
 	}
-	return false
+	if due != 0 {
+		k.ArmDue(t)
+	}
+	return next
 }
 
-// Trap handles the trap that ended the last run of t, the current process.
+// Trap handles the trap that ended the last run of t, the current thread, and leaves
+// all registers of the next one in its frame.
 func (k *Kernel) Trap(t *Thread) {
-	if !k.Direct(t) {
+	next := k.direct(t)
+	if next == nil {
 		k.General(t)
+	} else if next != t {
+		if k.numHarts > 1 {
+			k.cross(next)
+		}
+		next.Frame.TakePayload(&t.Frame)
 	}
 }
 
-// General handles a trap that [Kernel.Direct] did not.
+// General handles a trap of t that is not for the direct path.
 func (k *Kernel) General(t *Thread) {
-	switch t.Frame.Cause {
-	case hart.CauseEcallU:
+	if t.Frame.Full == 0 {
 		k.Syscall(t)
+		return
+	}
+	switch t.Frame.Cause {
 	case hart.CauseLoadPage:
 		k.pageFault(t, sv39.Perm(sv39.R))
 	case hart.CauseStorePage:
@@ -57,18 +71,13 @@ func (k *Kernel) General(t *Thread) {
 		k.sliceUpcall(t)
 		k.Tick()
 	case hart.CauseSoftware:
+		k.h.note(abi.FlightInterrupt, t.id, hart.CauseSoftware&^hart.CauseInterrupt)
 		k.Tick()
 	case hart.CauseExternal:
+		k.h.note(abi.FlightInterrupt, t.id, hart.CauseExternal&^hart.CauseInterrupt)
 		k.External()
 	default:
 		k.exception(t)
-	}
-}
-
-// Syscall is General for a system call.
-func (k *Kernel) Syscall(t *Thread) {
-	if errno := k.syscall(t); errno != abi.OK {
-		t.Frame.X[hart.A0] = uint64(-errno)
 	}
 }
 
@@ -81,6 +90,7 @@ func (k *Kernel) pageFault(t *Thread, need sv39.Perm) {
 		// Another hart that runs p faults by itself.
 		k.fencePage(t.Frame.Tval, p.asid)
 	case touchNoMem:
+		k.h.note(abi.FlightFault, t.id, uint32(t.Frame.Cause))
 		k.record(t)
 		k.end(p, abi.ExitNoMem)
 	default:
@@ -92,6 +102,7 @@ func (k *Kernel) pageFault(t *Thread, need sv39.Perm) {
 // that.
 func (k *Kernel) exception(t *Thread) {
 	p, f := t.proc, &t.Frame
+	k.h.note(abi.FlightFault, t.id, uint32(f.Cause))
 	if p.handler == 0 || t.inFault {
 		k.record(t)
 		k.end(p, abi.ExitFault)
@@ -159,149 +170,4 @@ func (k *Kernel) record(t *Thread) {
 	b = strconv.AppendUint(b, f.Tval, 16)
 	b = append(b, '\n')
 	k.console(b)
-}
-
-// syscall runs the system call in t's frame. The result is in its registers, in
-// t or later, unless an error is returned.
-func (k *Kernel) syscall(t *Thread) abi.Errno {
-	p, x := t.proc, &t.Frame.X
-	switch x[hart.A7] {
-	case abi.SysCall:
-		return k.sysCall(t)
-	case abi.SysReply:
-		return k.sysReply(t)
-	case abi.SysWait:
-		return k.sysWait(t)
-	case abi.SysExit:
-		k.end(p, int64(x[hart.A0]))
-	case abi.SysYield:
-		x[hart.A0] = 0
-		k.preempt()
-	case abi.SysSend:
-		return k.sysSend(t)
-	case abi.SysCancel:
-		return k.sysCancel(t)
-	case abi.SysNotify:
-		return k.sysNotify(t)
-	case abi.SysEndpointCreate:
-		return k.sysEndpointCreate(t)
-	case abi.SysNotificationCreate:
-		return k.sysNotificationCreate(t)
-	case abi.SysTimerCreate:
-		return k.sysTimerCreate(t)
-	case abi.SysTimerSet:
-		return k.sysTimerSet(t)
-	case abi.SysCapCopy:
-		return k.sysCapCopy(t)
-	case abi.SysCapClose:
-		return k.sysCapClose(t)
-	case abi.SysCapRevoke:
-		return k.sysCapRevoke(t)
-	case abi.SysCapInfo:
-		return k.sysCapInfo(t)
-	case abi.SysVMOCreate:
-		return k.sysVMOCreate(t)
-	case abi.SysVMOMap:
-		return k.sysVMOMap(t)
-	case abi.SysUnmap:
-		return k.sysUnmap(t)
-	case abi.SysVMORead:
-		return k.sysVMORead(t)
-	case abi.SysVMOWrite:
-		return k.sysVMOWrite(t)
-	case abi.SysSpawn:
-		return k.sysSpawn(t)
-	case abi.SysProcessKill:
-		return k.sysProcessKill(t)
-	case abi.SysProcessInfo:
-		return k.sysProcessInfo(t)
-	case abi.SysProcessWatch:
-		return k.sysProcessWatch(t)
-	case abi.SysConsoleWrite:
-		return k.sysConsoleWrite(t)
-	case abi.SysFaultHandler:
-		if h := x[hart.A0]; h != 0 && !sv39.UserRange(h, 4) {
-			return abi.EINVAL
-		}
-		if x[hart.A1]&^abi.FaultSlices != 0 {
-			return abi.EINVAL
-		}
-		p.handler, p.slices = x[hart.A0], x[hart.A0] != 0 && x[hart.A1] == abi.FaultSlices
-		x[hart.A0] = 0
-	case abi.SysFaultDone:
-		return k.sysFaultDone(t)
-	case abi.SysSystemInfo:
-		return k.sysSystemInfo(t)
-	case abi.SysVMOProtect:
-		return k.sysVMOProtect(t)
-	case abi.SysVMOSeal:
-		return k.sysVMOSeal(t)
-	case abi.SysVMOResize:
-		return k.sysVMOResize(t)
-	case abi.SysDeviceInfo:
-		return k.sysDeviceInfo(t)
-	case abi.SysMMIOCreate:
-		return k.sysMMIOCreate(t)
-	case abi.SysMMIOMap:
-		return k.sysMMIOMap(t)
-	case abi.SysMMIORelease:
-		return k.sysMMIORelease(t)
-	case abi.SysIRQCreate:
-		return k.sysIRQCreate(t)
-	case abi.SysIRQBind:
-		return k.sysIRQBind(t)
-	case abi.SysIRQAck:
-		return k.sysIRQAck(t)
-	case abi.SysDMACreate:
-		return k.sysDMACreate(t)
-	case abi.SysDMAAddress:
-		return k.sysDMAAddress(t)
-	case abi.SysVMOExec:
-		return k.sysVMOExec(t)
-	case abi.SysThreadCreate:
-		return k.sysThreadCreate(t)
-	case abi.SysThreadExit:
-		return k.sysThreadExit(t)
-	case abi.SysThreadJoin:
-		return k.sysThreadJoin(t)
-	case abi.SysThreadSelf:
-		return k.sysThreadSelf(t)
-	case abi.SysFutexWait:
-		return k.sysFutexWait(t)
-	case abi.SysFutexWake:
-		return k.sysFutexWake(t)
-	default:
-		return abi.ENOSYS
-	}
-	return abi.OK
-}
-
-func (k *Kernel) sysConsoleWrite(t *Thread) abi.Errno {
-	p, x := t.proc, &t.Frame.X
-	if _, errno := k.need(p, x[hart.A0], abi.KindConsole, abi.RightWrite); errno != abi.OK {
-		return errno
-	}
-	if x[hart.A2] > abi.MaxMessage {
-		return abi.EINVAL
-	}
-	buf := k.scratch[:x[hart.A2]]
-	if !p.space.CopyIn(buf, x[hart.A1]) {
-		return abi.EFAULT
-	}
-	k.console(buf)
-	x[hart.A0] = uint64(len(buf))
-	return abi.OK
-}
-
-func (k *Kernel) sysSystemInfo(t *Thread) abi.Errno {
-	p, x := t.proc, &t.Frame.X
-	if _, errno := k.need(p, x[hart.A0], abi.KindSpawn, abi.RightManage); errno != abi.OK {
-		return errno
-	}
-	x[hart.A0], x[hart.A1], x[hart.A2] = uint64(k.pool.Total()), uint64(k.pool.Free()), uint64(k.pool.Unreserved())
-	x[hart.A3], x[hart.A4], x[hart.A5] = k.live, k.capsUsed, k.callsUsed
-	x[hart.A6], x[hart.A7] = k.switches, k.dropped
-	x[hart.S2] = uint64(k.idleNS)
-	k.hartInfo(x)
-	return abi.OK
 }

@@ -73,7 +73,7 @@ func (w *twins) event(p *twinProcess, want *twinEvent) {
 func (w *twins) holds(p *twinProcess) {
 	n := 0
 	for slot := range p.handle {
-		if e := &p.handle[slot]; e.node != 0 && e.gen&inTransit == 0 {
+		if e := &p.handle[slot]; e.node != nil && e.node.call == 0 {
 			n++
 		}
 	}
@@ -114,8 +114,8 @@ func (w *twins) queues(p *twinProcess) {
 			}
 			i = w.calls[i].next
 		}
-		if i != 0 || k.armed != e.armed || e.armed && k.cookie != e.cookie {
-			w.tb.Errorf("pid %d: endpoint has more than %d requests: %v; armed: %v, want %v", p.life, len(e.queue), i != 0, k.armed, e.armed)
+		if i != 0 || (k.armed != 0) != e.armed || e.armed && k.cookie != e.cookie {
+			w.tb.Errorf("pid %d: endpoint has more than %d requests: %v; armed: %v, want %v", p.life, len(e.queue), i != 0, k.armed != 0, e.armed)
 		}
 	}
 	i := p.events.head

@@ -31,11 +31,11 @@ const (
 // in assembly knows its layout through go_asm.h.
 type Frame struct {
 	X     [32]uint64 // integer registers; X[0] is the program counter
-	Cause uint64     // scause of the trap that ended the last Enter
+	Cause uint64     // scause of the trap that ended the last Enter, if that was no system call
 	Tval  uint64     // stval of that trap
-	// Full tells which registers X holds. A system call saves only the registers
-	// that the ABI preserves or passes, and Enter zeroes the others; every other
-	// trap saves all.
+	// Full is 0 after a system call, which saves only the registers that the ABI
+	// preserves or passes; Enter zeroes the others then. Every other trap saves all
+	// and sets Full to 1.
 	Full uint64
 
 	// Status is sstatus: whether the floating-point unit is off, and whether its
@@ -67,6 +67,16 @@ const statusUser = 1 << 5
 // NewFrame returns a frame with all registers zero and the floating-point unit
 // off.
 func NewFrame() Frame { return Frame{Full: 1, Status: statusUser} }
+
+// Interrupted reports whether the last trap was the interrupt with this cause.
+func (f *Frame) Interrupted(cause uint64) bool { return f.Full != 0 && f.Cause == cause }
+
+// TakePayload copies the payload registers of from.
+func (f *Frame) TakePayload(from *Frame) {
+	y, x := &f.X, &from.X
+	y[S2], y[S2+1], y[S2+2], y[S2+3] = x[S2], x[S2+1], x[S2+2], x[S2+3]
+	y[S2+4], y[S2+5], y[S2+6], y[S2+7] = x[S2+4], x[S2+5], x[S2+6], x[S2+7]
+}
 
 // FPDirty reports whether the thread changed floating-point registers since they
 // were loaded.

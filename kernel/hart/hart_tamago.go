@@ -7,11 +7,12 @@ package hart
 func Init()
 
 // Enter runs the thread of frame f in U-mode, in its address space, until its next
-// trap, and returns with the registers saved in f. Entries of the TLB are tagged
-// with the ASID, so no fence belongs to a switch.
+// trap, and returns with the registers saved in f. The payload registers come from
+// the frame from, which is f or that of the thread whose message this one gets.
+// Entries of the TLB are tagged with the ASID, so no fence belongs to a switch.
 //
 //go:noescape
-func Enter(f *Frame)
+func Enter(f, from *Frame)
 
 // SetSATP switches the address space.
 func SetSATP(satp uint64)

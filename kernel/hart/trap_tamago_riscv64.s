@@ -64,12 +64,13 @@ TEXT ·Mask(SB),NOSPLIT|NOFRAME,$0
 	CSRRW	X0, SIE, X0
 	RET
 
-// func Enter(f *Frame)
+// func Enter(f, from *Frame)
 //
 // sscratch holds the frame while U-mode runs and zero while the kernel does, so
 // that the vector can tell a fault of the kernel from a trap of a thread.
-TEXT ·Enter(SB),NOSPLIT|NOFRAME,$0-8
+TEXT ·Enter(SB),NOSPLIT|NOFRAME,$0-16
 	MOV	f+0(FP), X10
+	MOV	from+8(FP), X12
 	MOV	X2, Frame_ksp(X10)
 	MOV	X1, Frame_kra(X10)
 	MOV	g, Frame_kg(X10)
@@ -88,6 +89,14 @@ mapped:
 	MOV	R(2)(X10), X2
 	MOV	R(3)(X10), X3
 	MOV	R(4)(X10), TP
+	MOV	R(18)(X12), X18
+	MOV	R(19)(X12), X19
+	MOV	R(20)(X12), X20
+	MOV	R(21)(X12), X21
+	MOV	R(22)(X12), X22
+	MOV	R(23)(X12), X23
+	MOV	R(24)(X12), X24
+	MOV	R(25)(X12), X25
 	MOV	R(11)(X10), X11
 	MOV	R(12)(X10), X12
 	MOV	R(13)(X10), X13
@@ -95,14 +104,6 @@ mapped:
 	MOV	R(15)(X10), X15
 	MOV	R(16)(X10), X16
 	MOV	R(17)(X10), X17
-	MOV	R(18)(X10), X18
-	MOV	R(19)(X10), X19
-	MOV	R(20)(X10), X20
-	MOV	R(21)(X10), X21
-	MOV	R(22)(X10), X22
-	MOV	R(23)(X10), X23
-	MOV	R(24)(X10), X24
-	MOV	R(25)(X10), X25
 	MOV	R(27)(X10), g
 	BNE	X6, X0, full
 	// Return from a system call: the registers that the ABI does not preserve
@@ -132,7 +133,8 @@ full:
 	MOV	R(10)(X10), X10
 	SRET
 
-// The trap vector: direct mode, so its address is 4-byte aligned.
+// The trap vector: direct mode, so its address is 4-byte aligned. What a system
+// call neither passes nor preserves is saved for the other traps only.
 TEXT ·trap(SB),NOSPLIT|NOFRAME,$0
 	CSRRW	X10, SSCRATCH, X10
 	BEQ	X10, X0, fault
@@ -140,7 +142,6 @@ TEXT ·trap(SB),NOSPLIT|NOFRAME,$0
 	MOV	X2, R(2)(X10)
 	MOV	X3, R(3)(X10)
 	MOV	TP, R(4)(X10)
-	MOV	X5, R(5)(X10)
 	MOV	X11, R(11)(X10)
 	MOV	X12, R(12)(X10)
 	MOV	X13, R(13)(X10)
@@ -163,11 +164,10 @@ TEXT ·trap(SB),NOSPLIT|NOFRAME,$0
 	MOV	$SSTATUS_FS, X11
 	CSRRC	X11, SSTATUS, X12	// the unit is off for the kernel
 	MOV	X12, Frame_Status(X10)
-	CSRRS	X0, SCAUSE, X11
 	CSRRS	X0, SEPC, X12
-	MOV	$8, X13
-	MOV	X11, Frame_Cause(X10)
-	BNE	X11, X13, other
+	CSRRS	X0, SCAUSE, X11
+	ADD	$-const_CauseEcallU, X11, X13
+	BNE	X13, X0, other
 	ADD	$4, X12			// continue behind the ECALL
 	MOV	X12, R(0)(X10)
 	MOV	X0, Frame_Full(X10)
@@ -178,10 +178,12 @@ back:
 	RET
 other:
 	MOV	X12, R(0)(X10)
+	MOV	X11, Frame_Cause(X10)
 	MOV	$1, X13
 	MOV	X13, Frame_Full(X10)
 	CSRRS	X0, STVAL, X11
 	MOV	X11, Frame_Tval(X10)
+	MOV	X5, R(5)(X10)
 	MOV	X6, R(6)(X10)
 	MOV	X7, R(7)(X10)
 	MOV	X8, R(8)(X10)

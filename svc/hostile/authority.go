@@ -61,7 +61,7 @@ func forgedIdentity(ctx context.Context, a *attacker) error {
 func handles(_ context.Context, a *attacker) error {
 	// Guessed: every table index, with the first generations. Only the control
 	// endpoint, and the console where there is one, is ours.
-	calls := append(deviceCalls[:], abi.SysCapInfo, abi.SysCapClose, abi.SysCapRevoke, abi.SysSend, abi.SysNotify, abi.SysProcessKill, abi.SysSpawn, abi.SysSystemInfo)
+	calls := append(deviceCalls[:], abi.SysCapInfo, abi.SysCapClose, abi.SysCapRevoke, abi.SysSend, abi.SysNotify, abi.SysProcessKill, abi.SysSpawn, abi.SysSystemInfo, abi.SysFlightRead)
 	ours := map[uint64]bool{control: true, uint64(a.p.Start().Console): true}
 	for gen := range uint64(16) {
 		for i := range uint64(300) {
@@ -80,9 +80,9 @@ func handles(_ context.Context, a *attacker) error {
 		}
 	}
 	// Guessed reply rights: answering other people's calls.
-	for gen := range uint64(8) {
-		for i := range uint64(512) {
-			h := uint64(abi.ReplyBit) | gen<<32 | i
+	for _, shift := range []uint{0, 13, 32} {
+		for i := range uint64(1 << 12) {
+			h := uint64(abi.ReplyBit) | i>>8<<shift | i
 			if _, errno := a.syscall(abi.SysReply, h, abi.FlagNoWait); errno != abi.EBADF && errno != abi.ENOENT {
 				return fmt.Errorf("guessed reply right %#x: %v", h, errno)
 			}

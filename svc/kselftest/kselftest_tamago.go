@@ -59,6 +59,7 @@ var proofs = []proof{
 	{"orphans ok", orphans},
 	{"spawn rounds ok", spawnRounds},
 	{"fault record ok", faultRecord},
+	{"flight recorder ok", flightRecorder},
 	{"preemption ok", preemption},
 	{"fp state ok", fpState},
 }
