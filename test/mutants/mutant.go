@@ -21,9 +21,11 @@ type mutant struct {
 	check check
 }
 
-// check is what must see a mutant: a test of a package, or a marker.
+// check is what must see a mutant: a test of a package, on this machine or on so many
+// harts of the target, or a marker.
 type check struct {
 	pkg, test string
+	harts     int
 	marker    string
 }
 
@@ -76,14 +78,16 @@ func parseMutant(text string) (*mutant, error) {
 			m.check = check{pkg: f[0], test: f[1]}
 		case kind == "ladder" && arg != "":
 			m.check = check{marker: arg}
+		case kind == "target" && len(f) == 3 && len(f[0]) == 1 && strings.Contains("12345678", f[0]) && !strings.HasPrefix(f[1]+f[2], "-"):
+			m.check = check{harts: int(f[0][0] - '0'), pkg: f[1], test: f[2]}
 		default:
-			return nil, fmt.Errorf("%w: check %q: want host ./package Test, or ladder marker", errFormat, what)
+			return nil, fmt.Errorf("%w: check %q: want host ./package Test, target harts package Test, or ladder marker", errFormat, what)
 		}
 	}
 	for _, f := range changed.FindAllStringSubmatch("\n--- a/"+body, -1) {
 		m.files = append(m.files, f[1])
-		if strings.HasPrefix(f[1], "runtime-patches/") {
-			return nil, fmt.Errorf("%w: %s: the toolchain is shared by all mutants", errFormat, f[1])
+		if strings.HasPrefix(f[1], targetFiles) != (m.check.harts != 0) || strings.HasPrefix(f[1], "runtime-patches/") && m.check.harts == 0 {
+			return nil, fmt.Errorf("%w: %s: target checks, and only these, are for what is in %s", errFormat, f[1], targetFiles)
 		}
 	}
 	if m.what == "" || checks != 1 || len(m.files) == 0 {

@@ -29,6 +29,20 @@ func TestParseMutant(t *testing.T) {
 	if err != nil || m.check.marker != "SELFTEST: a b ok" {
 		t.Errorf("%+v, %v", m, err)
 	}
+	target := strings.NewReplacer("host ./kernel/elf TestRejectWX", "target 4 sync TestMutex", "kernel/elf/elf.go", "runtime-patches/files/runtime/os.go").Replace(patch)
+	if m, err = parseMutant(target); err != nil || m.check != (check{harts: 4, pkg: "sync", test: "TestMutex"}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, bad := range []string{
+		strings.ReplaceAll(target, "files/runtime/os.go", "copies.txt"),
+		strings.ReplaceAll(target, "runtime-patches/files/runtime/os.go", "kernel/elf/elf.go"),
+		strings.Replace(target, "target 4", "target 9", 1),
+		strings.Replace(target, "target 4 sync", "target sync", 1),
+	} {
+		if _, err := parseMutant(bad); !errors.Is(err, errFormat) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
 	for _, change := range [][2]string{
 		{"Check: host", "Check: guess"},
 		{"Check: host ./kernel/elf TestRejectWX\n", ""},

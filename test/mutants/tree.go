@@ -53,23 +53,28 @@ func removeTrees(trees []tree) {
 
 // control runs every check that the mutants name on the unchanged tree.
 func (t tree) control(ctx context.Context, mutants []*mutant) error {
-	tests := map[string][]string{} // by package
+	type place struct {
+		pkg   string
+		harts int
+	}
+	tests := map[place][]string{}
 	ladder := false
 	for _, m := range mutants {
 		if m.check.marker != "" {
 			ladder = true
 		} else {
-			tests[m.check.pkg] = append(tests[m.check.pkg], m.check.test)
+			p := place{m.check.pkg, m.check.harts}
+			tests[p] = append(tests[p], m.check.test)
 		}
 	}
-	for pkg, names := range tests {
-		out, err := t.goTest(ctx, pkg, strings.Join(names, "|"), "-v")
+	for p, names := range tests {
+		out, err := t.test(ctx, check{pkg: p.pkg, harts: p.harts, test: strings.Join(names, "|")}, nil, "-v")
 		if err != nil {
-			return fmt.Errorf("%s: %w\n%s", pkg, err, brief(out))
+			return fmt.Errorf("%s: %w\n%s", p.pkg, err, brief(out))
 		}
 		for _, name := range names {
 			if !strings.Contains(out, "--- PASS: "+name+" ") {
-				return fmt.Errorf("%s has no test %s, or it was skipped", pkg, name)
+				return fmt.Errorf("%s has no test %s, or it was skipped", p.pkg, name)
 			}
 		}
 	}
@@ -96,13 +101,18 @@ func (t tree) try(ctx context.Context, m *mutant) (err error) {
 			}
 		}
 	}()
+	if m.check.harts != 0 {
+		if err := t.prepareTarget(ctx); err != nil {
+			return fmt.Errorf("%w: %w", errBroken, err)
+		}
+	}
 	if out, err := t.Command(ctx, applyTimeout, "git", "apply", "-C1", "--whitespace=nowarn", m.path); err != nil {
 		return fmt.Errorf("%w: %s", errStale, strings.TrimSpace(out))
 	}
 	if m.check.marker != "" {
 		return t.tryLadder(ctx, m.check.marker)
 	}
-	out, err := t.goTest(ctx, m.check.pkg, m.check.test)
+	out, err := t.test(ctx, m.check, m.files)
 	switch failed := failedTest(out, m.check.test); {
 	case err == nil:
 		return errEscaped
@@ -133,10 +143,17 @@ func brief(out string) string {
 	return strings.Join(parts, "")
 }
 
-// goTest runs tests of a package in the tree.
-func (t tree) goTest(ctx context.Context, pkg, tests string, flags ...string) (string, error) {
-	args := append([]string{"test", "-timeout", testTimeout.String(), "-run", "^(" + tests + ")$"}, flags...)
-	return t.Command(ctx, testTimeout+buildTimeout, "go", append(args, pkg)...)
+// test runs tests of a package in the tree, of which the given files may differ from
+// the source.
+func (t tree) test(ctx context.Context, c check, files []string, flags ...string) (string, error) {
+	if c.harts != 0 {
+		if err := t.prepareTarget(ctx); err != nil {
+			return "", err
+		}
+		return t.target(ctx, c, files, flags)
+	}
+	args := append([]string{"test", "-timeout", testTimeout.String(), "-run", "^(" + c.test + ")$"}, flags...)
+	return t.Command(ctx, testTimeout+buildTimeout, "go", append(args, c.pkg)...)
 }
 
 // tryLadder returns nil if the marker is not proven any more.

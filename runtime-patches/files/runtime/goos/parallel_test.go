@@ -226,6 +226,107 @@ func TestWakeups(t *testing.T) {
 	wg.Wait()
 }
 
+// listen starts a goroutine that waits for bits of a new notification, as long as the
+// test lasts. It returns the notification and what receives the bits.
+func listen(t *testing.T) (notification uint64, bits chan uint64) {
+	key := slotNew()
+	notification = do(t, sysNotificationCreate, key)
+	bits = make(chan uint64)
+	go func() {
+		defer slotFree(key)
+		for {
+			var r goos.Regs
+			if wait(key, &r); r.A[2]&1 != 0 {
+				return
+			}
+			bits <- r.A[2]
+		}
+	}()
+	t.Cleanup(func() {
+		do(t, sysNotify, notification, 1)
+		do(t, sysCapClose, notification)
+	})
+	return notification, bits
+}
+
+// far is when a timer fires that a wait must not end with.
+const far = 20 * time.Second
+
+// compute takes time without making way.
+func compute(d time.Duration) {
+	for from := time.Now(); time.Since(from) < d; {
+	}
+}
+
+// TestEarlierTimer: a thread that waits for events until a timer far away is made to
+// wait for an earlier one that another thread sets.
+func TestEarlierTimer(t *testing.T) {
+	listen(t)
+	timer := time.AfterFunc(far, func() {})
+	defer timer.Stop()
+	for range 20 {
+		compute(3 * time.Millisecond)
+		from := time.Now()
+		time.Sleep(100 * time.Microsecond)
+		if d := time.Since(from); d > far/2 {
+			t.Fatalf("slept %v", d)
+		}
+	}
+}
+
+// TestCollectedBefore: a goroutine does not wait for what the scheduler, of this or of
+// another thread, has collected for it before.
+func TestCollectedBefore(t *testing.T) {
+	mine, theirs := slotNew(), slotNew()
+	n, m := do(t, sysNotificationCreate, mine), do(t, sysNotificationCreate, theirs)
+	timer := time.AfterFunc(far, func() {})
+	defer timer.Stop()
+	next, woken := make(chan bool), atomic.Int64{}
+	go func() {
+		for range next {
+			var r goos.Regs
+			wait(theirs, &r)
+			woken.Add(1)
+		}
+	}()
+	for i := range int64(20) {
+		next <- true
+		compute(2 * time.Millisecond) // the other goroutine waits now
+		do(t, sysNotify, n, 1)
+		do(t, sysNotify, m, 1)
+		for woken.Load() == i {
+		}
+		compute(time.Millisecond)
+		from := time.Now()
+		var r goos.Regs
+		if wait(mine, &r); r.A[2] != 1 || time.Since(from) > far/2 {
+			t.Fatalf("event %x after %v", r.A, time.Since(from))
+		}
+	}
+	close(next)
+	do(t, sysCapClose, n)
+	do(t, sysCapClose, m)
+	slotFree(mine)
+	slotFree(theirs)
+}
+
+// TestBusyEvents: goroutines that loop without a call on all harts do not keep an
+// event from the one that waits for it.
+func TestBusyEvents(t *testing.T) {
+	n, bits := listen(t)
+	stop := spin(2 * runtime.GOMAXPROCS(0))
+	defer stop()
+	limit := time.After(20 * time.Second)
+	for range 20 {
+		do(t, sysNotify, n, 2)
+		select {
+		case <-bits:
+		case <-limit:
+			t.Fatal("the event did not arrive")
+		}
+	}
+}
+
 // TestIdle: a process that sleeps and is woken by its own timer alone, again and again,
 // with other harts idle, wakes in time.
 func TestIdle(t *testing.T) {
