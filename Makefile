@@ -27,7 +27,7 @@ TESTS   := $(TESTFILES) -manifest cmd/mkimage/system/test/client.toml
 ENDURE  := $(TESTFILES) -manifest $(BUILD)/endurance.toml -env SPAWN_ROUNDS=10000
 SOURCES := board cmd ipc kernel svc test
 
-.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance test-std dep-gate diag-os bench mutants fmt vet lint vuln clean
+.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance test-std test-std-smp dep-gate diag-os bench mutants fmt vet lint vuln clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -84,6 +84,10 @@ endurance: build ## 10,000 processes and 1,000 restarts that leave nothing behin
 test-std: programs ## the standard library's own tests as confined processes (PKGS=, SMP=)
 	$(SETUP) qemu
 	@$(GO) run ./cmd/teststd -smp $(SMP) $(PKGS)
+
+test-std-smp: programs ## those about concurrency again, as parallel processes on 4 harts
+	$(SETUP) qemu
+	@$(GO) run ./cmd/teststd -smp 4 sync sync/atomic context time runtime/goos
 
 dep-gate: toolchain ## check what the code of each layer imports
 	@NEXUS_GO=$(abspath $(NEXUS_GO)) $(GO) test -count=1 ./test/imports
