@@ -133,6 +133,17 @@ func TestExecutableForgotten(t *testing.T) {
 	again := root.must(abi.SysVMOCreate, 1)
 	root.fails(abi.EWRITABLE, abi.SysVMOExec, hSpawn, again)
 	s.check()
+	// Nor is a DMA buffer sealed that does.
+	d := s.driver()
+	h = d.must(abi.SysVMOCreate, 1)
+	d.must(abi.SysVMOSeal, h)
+	d.must(abi.SysCapClose, h)
+	buf := d.must(abi.SysDMACreate, d.window, 1)
+	if d.must(abi.SysCapInfo, buf); d.main.Frame.X[hart.A4] != 0 {
+		t.Error("a new DMA buffer is sealed")
+	}
+	d.must(abi.SysVMOMap, buf, 0, 0, abi.PageSize, rw)
+	s.check()
 }
 
 // Who ends leaves no process behind that only he could name; how long the chain is

@@ -139,7 +139,7 @@ func (k *Kernel) sysVMOCreate(t *Thread) abi.Errno {
 		return abi.ENOMEM
 	}
 	k.freeVMOs = v.next
-	v.refs, v.maps, v.first, v.next, v.base, v.dev, v.sealed, v.code = 0, 0, 0, 0, 0, 0, false, false
+	v.refs, v.maps, v.first, v.next, v.base, v.dev = 0, 0, 0, 0, 0, 0
 	v.owner, v.pid, v.size = p.id, p.pid, size
 	v.index, _ = k.zeroFrame(&v.account)
 	p.numVMOs++
@@ -174,6 +174,7 @@ func (k *Kernel) freeVMO(i uint32) {
 		k.pool.Close(&v.account)
 	}
 	v.index, v.base, v.dev, v.pid, v.size = 0, 0, 0, 0, 0
+	v.sealed, v.code = false, false // nothing of it is for the next object here
 	v.next = k.freeVMOs
 	k.freeVMOs = i
 }
