@@ -60,6 +60,7 @@ var benchmarks = []struct {
 	{"chan_pingpong", chanPingPong},
 	{"idle_per_s", idle},
 	{"irq_to_user", irqToUser},
+	{"irq_storm", irqStorm},
 }
 
 func report(name string, insns uint64) { fmt.Printf("bench: %s %d insns\n", name, insns) }
@@ -338,6 +339,8 @@ func child(role string) {
 	case "yield":
 		sys(abi.SysSend, parent)
 		rawYield(1 << 40)
+	case "spin":
+		spin(parent)
 	case "notify":
 		mine := sys(abi.SysNotificationCreate, 9)[0]
 		sys(abi.SysSend, parent, 0, 0, 0, sys(abi.SysCapCopy, mine, uint64(abi.RightSignal|abi.RightGrant))[0])

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"nexus.internal/ipc/abi"
@@ -29,6 +30,11 @@ func pairAddress(p *[2]uint32) uint64 { return uint64(uintptr(unsafe.Pointer(p))
 
 // touch writes to the memory at va.
 func touch(va uint64) { *(*byte)(unsafe.Add(nil, uintptr(va))) = 1 }
+
+// store32 writes a register at va.
+func store32(va uint64, v uint32) {
+	atomic.StoreUint32((*uint32)(unsafe.Add(nil, uintptr(va))), v)
+}
 
 // look reads the memory at va.
 func look(va uint64) byte { return *(*byte)(unsafe.Add(nil, uintptr(va))) }

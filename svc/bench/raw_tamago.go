@@ -12,6 +12,7 @@ func rawCallCap(n int, ep, cap uint64) uint64
 func rawServeCap(ep uint64) uint64
 func rawNotify(n int, notification uint64) uint64
 func rawMapUnmap(n int, vmo uint64) uint64
+func rawSpin(n int)
 func rawIRQ(n int, clock, irq uint64) uint64
 func threadEntry() uint64
 

@@ -255,6 +255,16 @@ out:
 	MOV	X10, ret+16(FP)
 	RET
 
+// func rawSpin(n int)
+//
+// Executes 2*n instructions.
+TEXT ·rawSpin(SB),NOSPLIT,$0-8
+	MOV	n+0(FP), X5
+loop:
+	ADD	$-1, X5
+	BNE	X5, X0, loop
+	RET
+
 // func rawIRQ(n int, clock, irq uint64) uint64
 //
 // Arms the alarm of the clock whose registers are at clock, waits for its interrupt

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"nexus.internal/ipc"
@@ -27,7 +28,7 @@ type device struct {
 
 // findDevices looks into every virtio slot that the kernel offers, and keeps the
 // windows of the devices that have a name.
-func findDevices(all ipc.Devices) ([]*device, error) {
+func findDevices(all ipc.Devices, log *slog.Logger) ([]*device, error) {
 	var found []*device
 	for i := 0; ; i++ {
 		info, err := all.Info(i)
@@ -45,7 +46,10 @@ func findDevices(all ipc.Devices) ([]*device, error) {
 			return nil, fmt.Errorf("window of device %d: %w", i, err)
 		}
 		d := &device{window: window}
-		if err := d.identify(info.Size); err != nil {
+		err = d.identify(info.Size)
+		if errors.Is(err, virtio.ErrLegacy) {
+			log.Error("device is not used", "device", i, "err", err)
+		} else if err != nil && !errors.Is(err, virtio.ErrNoDevice) {
 			return nil, fmt.Errorf("device %d: %w", i, err)
 		}
 		if d.class == "" { // an empty slot, or nothing that anybody here drives
@@ -78,10 +82,9 @@ func (d *device) identify(size uint64) error {
 		return err
 	}
 	defer regs.Unmap()
-	if id, err := virtio.ID(regs); err == nil {
-		d.class = manifest.DeviceClass(id)
-	}
-	return nil
+	id, err := virtio.ID(regs)
+	d.class = manifest.DeviceClass(id)
+	return err
 }
 
 // quiesce makes sure that a device which nobody has does nothing, and gives back

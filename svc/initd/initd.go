@@ -129,7 +129,7 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("devices: %w", err)
 	}
-	if s.devices, err = findDevices(all); err != nil {
+	if s.devices, err = findDevices(all, env.Log); err != nil {
 		return nil, err
 	}
 	s.policy = policy.Client{To: svc.NewRemote(policy.Protocol, s.dialPolicyd)}

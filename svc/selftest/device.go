@@ -137,9 +137,10 @@ func mmioMap(ctx context.Context, t *tester) error {
 
 // Sizes for irqDMA: a queue in the first page, and buffers in the second.
 const (
-	queueSize = 8
-	dmaSize   = 2 * abi.PageSize
-	drawn     = 64 // bytes in one buffer
+	queueSize  = 8
+	dmaSize    = 2 * abi.PageSize
+	drawn      = 64 // bytes in one buffer
+	interrupts = 500
 )
 
 // irqDMA drives a device: it writes entropy into memory that only its driver can
@@ -195,9 +196,11 @@ func irqDMA(ctx context.Context, t *tester) error {
 		return fmt.Errorf("acknowledging what has not arrived: %v", err)
 	}
 	dev.Start()
-	for round := range 4 {
-		b := mem[abi.PageSize+round*drawn:][:drawn]
-		id, ok, err := q.Add(virtio.Part{Address: at + uint64(abi.PageSize+round*drawn), Length: drawn, Write: true})
+	for round := range interrupts {
+		off := abi.PageSize + round%4*drawn
+		b := mem[off:][:drawn]
+		clear(b)
+		id, ok, err := q.Add(virtio.Part{Address: at + uint64(off), Length: drawn, Write: true})
 		if err != nil || !ok {
 			return fmt.Errorf("the queue is full: %w", err)
 		}
