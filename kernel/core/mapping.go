@@ -32,12 +32,12 @@ func (k *Kernel) linkRegion(v *vmo, r *region, ref uint32) {
 	v.first = ref
 }
 
-func (k *Kernel) unlinkRegion(r *region) {
+func (k *Kernel) unlinkRegion(v *vmo, r *region) {
 	if r.prev != 0 {
 		_, before := k.regionAt(r.prev)
 		before.next = r.next
 	} else {
-		k.vmos[r.vmo].first = r.next
+		v.first = r.next
 	}
 	if r.next != 0 {
 		_, after := k.regionAt(r.next)
@@ -47,13 +47,15 @@ func (k *Kernel) unlinkRegion(r *region) {
 
 // moveRegion moves a region of p to another place in its table.
 func (k *Kernel) moveRegion(p *Process, from, to int) {
-	if p.regions[from].vmo == 0 {
-		p.regions[to] = p.regions[from]
-		return
+	r := &p.regions[to]
+	v := &k.vmos[p.regions[from].vmo]
+	if p.regions[from].vmo != 0 {
+		k.unlinkRegion(v, &p.regions[from])
 	}
-	k.unlinkRegion(&p.regions[from])
-	p.regions[to] = p.regions[from]
-	k.linkRegion(&k.vmos[p.regions[to].vmo], &p.regions[to], regionRef(p, to))
+	*r = p.regions[from]
+	if r.vmo != 0 {
+		k.linkRegion(v, r, regionRef(p, to))
+	}
 }
 
 // fencePagesMax is how many pages are fenced one by one rather than with the whole

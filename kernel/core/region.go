@@ -59,8 +59,8 @@ func (k *Kernel) enterRegion(p *Process) {
 
 func (k *Kernel) dropRegion(r *region) {
 	if r.vmo != 0 {
-		k.unlinkRegion(r)
 		v := &k.vmos[r.vmo]
+		k.unlinkRegion(v, r)
 		if v.maps--; v.maps|v.refs == 0 {
 			k.maybeFreeVMO(r.vmo)
 		}

@@ -62,16 +62,19 @@ func CopyAcross(dst *Space, dstVA uint64, src *Space, srcVA uint64, n int) bool 
 		return false
 	}
 	for n > 0 {
-		from, ok := src.translate(srcVA, needRead)
-		if !ok {
-			return false
+		from, to := src.leaf(srcVA), dst.leaf(dstVA)
+		if from&(needRead|Device) != needRead {
+			if from = src.resolved(srcVA, from, needRead); from == 0 {
+				return false
+			}
 		}
-		to, ok := dst.translate(dstVA, needWrite)
-		if !ok {
-			return false
+		if to&(needWrite|Device) != needWrite {
+			if to = dst.resolved(dstVA, to, needWrite); to == 0 {
+				return false
+			}
 		}
 		k := min(n, toPageEnd(srcVA), toPageEnd(dstVA))
-		mem.Copy(to, from, k)
+		mem.Copy(to.Addr()+mem.PA(dstVA%pageSize), from.Addr()+mem.PA(srcVA%pageSize), k)
 		srcVA += uint64(k)
 		dstVA += uint64(k)
 		n -= k
@@ -92,14 +95,22 @@ func toPageEnd(va uint64) int { return int(pageSize - va%pageSize) }
 // has the bits in need and is memory. A page that is not present is resolved first.
 func (s *Space) translate(va uint64, need PTE) (mem.PA, bool) {
 	e := s.leaf(va)
-	if e == 0 {
-		if s.Resolve == nil || !s.Resolve(s, va, need&W != 0) {
+	if e&(need|Device) != need {
+		if e = s.resolved(va, e, need); e == 0 {
 			return 0, false
 		}
-		e = s.leaf(va)
-	}
-	if e&(need|Device) != need {
-		return 0, false
 	}
 	return e.Addr() + mem.PA(va%pageSize), true
+}
+
+// resolved returns the leaf for the user address va, where e was found, which is not
+// good for what is needed, once the page has been resolved, or 0.
+func (s *Space) resolved(va uint64, e, need PTE) PTE {
+	if e != 0 || s.Resolve == nil || !s.Resolve(s, va, need&W != 0) {
+		return 0
+	}
+	if e = s.leaf(va); e&(need|Device) != need {
+		return 0
+	}
+	return e
 }
