@@ -4,6 +4,8 @@ GO     ?= go
 SMP    ?= 1
 MEMORY ?= 128M
 PKGS   ?=
+SEED   ?= 1
+RUNS   ?= 3
 
 BUILD    := build
 NEXUS_GO := $(BUILD)/toolchain/bin/go
@@ -27,7 +29,7 @@ TESTS   := $(TESTFILES) -manifest cmd/mkimage/system/test/client.toml
 ENDURE  := $(TESTFILES) -manifest $(BUILD)/endurance.toml -env SPAWN_ROUNDS=10000
 SOURCES := board cmd ipc kernel svc test
 
-.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance test-std test-std-smp dep-gate diag-os bench mutants fmt vet lint vuln clean
+.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance soak soak-slice test-std test-std-smp dep-gate diag-os bench mutants fmt vet lint vuln clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -80,6 +82,13 @@ endurance: build ## 10,000 processes and 1,000 restarts that leave nothing behin
 	$(MKIMAGE) build $(SYSTEM) $(ENDURE) -o $(BUILD)/nexus-endurance.img
 	@$(GO) build -o $(BUILD)/run ./test/run
 	@RUN_PHASE=exec RUN_TIMEOUT=$${RUN_TIMEOUT:-10m} $(BUILD)/run os -image $(BUILD)/nexus-endurance.img
+
+soak: endurance ## random system calls and turns, 10 million each, on four harts, after endurance (SEED=, RUNS=)
+	@$(GO) run ./cmd/soak -seed $(SEED) -runs $(RUNS)
+
+soak-slice: build ## two minutes of soak
+	$(SETUP) qemu
+	@$(GO) run ./cmd/soak -seed $(SEED) -runs 1 -calls 500000 -turns 150000
 
 test-std: programs ## the standard library's own tests as confined processes (PKGS=, SMP=)
 	$(SETUP) qemu

@@ -21,6 +21,7 @@ import (
 	"nexus.internal/svc/policyd"
 	"nexus.internal/svc/rngd"
 	"nexus.internal/svc/selftest"
+	"nexus.internal/svc/soak"
 )
 
 var table = svc.Table{
@@ -42,6 +43,10 @@ func main() {
 	}
 	if name == "bench" {
 		bench.Main() // measures the kernel without the help of the service framework
+		return
+	}
+	if name == "soak" {
+		soak.Main() // the same
 		return
 	}
 	m := table[name]

@@ -85,4 +85,5 @@ var Unsafe = []string{
 	"svc/bench",                      // system calls without the library
 	"svc/hostile",                    // attacks
 	"svc/kselftest",                  // system calls without the library, faults
+	"svc/soak",                       // system calls without the library, threads without the runtime
 }

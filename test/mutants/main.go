@@ -9,10 +9,12 @@
 //	Check: host ./kernel/elf TestRejectWX
 //	Check: ladder SELFTEST: rights narrow ok
 //	Check: target 4 runtime/goos TestStopTheWorld
+//	Check: soak fuzz
 //
 // A host check is caught if that test fails, a ladder check if that marker is not
 // proven any more, a target check if that test of the standard library fails in a process
-// on so many harts; anything else, a compile error included, is not a catch. All
+// on so many harts, a soak check if that part of a short soak fails and none before it;
+// anything else, a compile error included, is not a catch. All
 // checks must pass on the unchanged source first. The exit status is 0 if every
 // mutant was caught.
 package main

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -22,12 +23,16 @@ type mutant struct {
 }
 
 // check is what must see a mutant: a test of a package, on this machine or on so many
-// harts of the target, or a marker.
+// harts of the target, a marker, or a part of the soak.
 type check struct {
 	pkg, test string
 	harts     int
 	marker    string
+	soak      string
 }
+
+// soakParts are the parts of package svc/soak, in their order.
+var soakParts = []string{"fuzz", "calls", "notifications", "futexes"}
 
 var changed = regexp.MustCompile(`(?m)^\+\+\+ b/(\S+)$`)
 
@@ -80,8 +85,10 @@ func parseMutant(text string) (*mutant, error) {
 			m.check = check{marker: arg}
 		case kind == "target" && len(f) == 3 && len(f[0]) == 1 && strings.Contains("12345678", f[0]) && !strings.HasPrefix(f[1]+f[2], "-"):
 			m.check = check{harts: int(f[0][0] - '0'), pkg: f[1], test: f[2]}
+		case kind == "soak" && slices.Contains(soakParts, arg):
+			m.check = check{soak: arg}
 		default:
-			return nil, fmt.Errorf("%w: check %q: want host ./package Test, target harts package Test, or ladder marker", errFormat, what)
+			return nil, fmt.Errorf("%w: check %q: want host ./package Test, target harts package Test, ladder marker, or soak part", errFormat, what)
 		}
 	}
 	for _, f := range changed.FindAllStringSubmatch("\n--- a/"+body, -1) {

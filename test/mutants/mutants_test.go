@@ -43,8 +43,13 @@ func TestParseMutant(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
+	m, err = parseMutant(strings.Replace(patch, "host ./kernel/elf TestRejectWX", "soak calls", 1))
+	if err != nil || m.check.soak != "calls" {
+		t.Errorf("%+v, %v", m, err)
+	}
 	for _, change := range [][2]string{
 		{"Check: host", "Check: guess"},
+		{"host ./kernel/elf TestRejectWX", "soak everything"},
 		{"Check: host ./kernel/elf TestRejectWX\n", ""},
 		{"Check:", "Check: ladder x\nCheck:"},
 		{"The loader accepts pages that are writable and executable.\n", ""},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ const (
 	testTimeout   = 2 * time.Minute
 	buildTimeout  = 5 * time.Minute
 	ladderTimeout = 45 * time.Second
+	soakTimeout   = 2 * time.Minute // a wake-up that is lost is found after half a minute
 )
 
 // The ways for a mutant not to be caught.
@@ -58,11 +60,14 @@ func (t tree) control(ctx context.Context, mutants []*mutant) error {
 		harts int
 	}
 	tests := map[place][]string{}
-	ladder := false
+	ladder, soak := false, false
 	for _, m := range mutants {
-		if m.check.marker != "" {
+		switch {
+		case m.check.marker != "":
 			ladder = true
-		} else {
+		case m.check.soak != "":
+			soak = true
+		default:
 			p := place{m.check.pkg, m.check.harts}
 			tests[p] = append(tests[p], m.check.test)
 		}
@@ -76,6 +81,11 @@ func (t tree) control(ctx context.Context, mutants []*mutant) error {
 			if !strings.Contains(out, "--- PASS: "+name+" ") {
 				return fmt.Errorf("%s has no test %s, or it was skipped", p.pkg, name)
 			}
+		}
+	}
+	if soak {
+		if out, err := t.soak(ctx); err != nil {
+			return fmt.Errorf("soak: %w\n%s", err, brief(out))
 		}
 	}
 	if !ladder {
@@ -111,6 +121,9 @@ func (t tree) try(ctx context.Context, m *mutant) (err error) {
 	}
 	if m.check.marker != "" {
 		return t.tryLadder(ctx, m.check.marker)
+	}
+	if m.check.soak != "" {
+		return t.trySoak(ctx, m.check.soak)
 	}
 	out, err := t.test(ctx, m.check, m.files)
 	switch failed := failedTest(out, m.check.test); {
@@ -171,6 +184,31 @@ func (t tree) tryLadder(ctx context.Context, marker string) error {
 		return fmt.Errorf("%w: %v", errBroken, v.Failures[0])
 	}
 	return errEscaped
+}
+
+// soak builds the programs of the tree and lets them run a little.
+func (t tree) soak(ctx context.Context) (string, error) {
+	if err := t.Build(ctx); err != nil {
+		return "", fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return t.Command(ctx, soakTimeout+buildTimeout, "go", "run", "./cmd/soak", "-runs", "1", "-calls", "20000", "-turns", "12000", "-timeout", soakTimeout.String())
+}
+
+// trySoak returns nil if the part of the soak fails, and those before it do not.
+func (t tree) trySoak(ctx context.Context, part string) error {
+	out, err := t.soak(ctx)
+	switch {
+	case errors.Is(err, errBroken):
+		return err
+	case err == nil || strings.Contains(out, "soak: "+part+" ok"):
+		return errEscaped
+	}
+	for _, before := range soakParts[:slices.Index(soakParts, part)] {
+		if !strings.Contains(out, "soak: "+before+" ok") {
+			return fmt.Errorf("%w: %w\n%s", errBroken, err, brief(out))
+		}
+	}
+	return nil
 }
 
 // ladder builds the image of the tree and runs it up to a marker.
