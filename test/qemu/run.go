@@ -50,7 +50,8 @@ type Options struct {
 //	                  ladder has up to there
 //	RUN_TIMEOUT       longest run, like 90s (default)
 //	SMP               harts (default 1)
-//	REQUIRE_…         1: the markers of this gate are required; REQUIRE_SMP needs SMP >= 2
+//	REQUIRE_…         1: the markers of this gate are required; REQUIRE_SMP needs SMP >= 2,
+//	                  REQUIRE_SMP4 SMP >= 4, REQUIRE_SMP8 SMP = 8
 //
 // gates are the gates of the ladder. An error is one of usage.
 func OptionsFromEnv(getenv func(string) string, gates []string) (Options, error) {
@@ -86,8 +87,10 @@ func OptionsFromEnv(getenv func(string) string, gates []string) (Options, error)
 			return o, fmt.Errorf("%s=%q: want 0 or 1", gate, v)
 		}
 	}
-	if o.Gates["REQUIRE_SMP"] && o.SMP < 2 {
-		return o, fmt.Errorf("REQUIRE_SMP=1 needs SMP=2 or more, not %d", o.SMP)
+	for gate, harts := range map[string]int{"REQUIRE_SMP": 2, "REQUIRE_SMP4": 4, "REQUIRE_SMP8": 8} {
+		if o.Gates[gate] && o.SMP < harts {
+			return o, fmt.Errorf("%s=1 needs SMP=%d or more, not %d", gate, harts, o.SMP)
+		}
 	}
 	return o, nil
 }
