@@ -215,9 +215,13 @@ func (c *cpu) enter(k *core.Kernel, t *core.Thread) *core.Thread {
 		due := uint64(0)
 		switch t.Frame.X[hart.A7] {
 		case abi.SysCall:
-			t, due = k.CallDirect(t)
+			if t, due = k.CallDirect(t); t == nil {
+				t, due = k.CarryCall(last)
+			}
 		case abi.SysReply:
-			t, due = k.ReplyDirect(t)
+			if t, due = k.ReplyDirect(t); t == nil {
+				t, due = k.CarryReply(last)
+			}
 		case abi.SysNop:
 			t.Frame.X[hart.A0] = 0
 		default:

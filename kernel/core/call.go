@@ -260,6 +260,8 @@ func (k *Kernel) request(t *Thread, oneWay bool) (uint32, abi.Errno) {
 	c.cap, c.narrow = moved, x[hart.A1]&abi.FlagDropGrant != 0
 	if length <= abi.MaxInline {
 		c.keepPayload(x)
+	} else {
+		t.Frame.ClearPayload()
 	}
 	return i, abi.OK
 }
@@ -448,6 +450,8 @@ func (k *Kernel) hand(t *Thread, e *endpoint, i uint32) abi.Errno {
 	}
 	if c.length <= abi.MaxInline {
 		c.givePayload(x)
+	} else {
+		t.Frame.ClearPayload()
 	}
 	e.armed = 0
 	if e.onList {
@@ -530,6 +534,8 @@ func (k *Kernel) sysReply(t *Thread) abi.Errno {
 	}
 	if length <= abi.MaxInline {
 		c.keepPayload(x)
+	} else {
+		t.Frame.ClearPayload()
 	}
 	k.retake(c, p)
 	k.arm(t, accept)
@@ -722,8 +728,12 @@ func (k *Kernel) deliverReply(t *Thread, i uint32) {
 	x[hart.A0], x[hart.A1], x[hart.A2] = abi.EventReply, c.cookie, uint64(c.status)
 	x[hart.A3], x[hart.A4], x[hart.A7] = 0, 0, 0
 	x[hart.A5], x[hart.A6] = c.length, c.moved
-	if c.status == abi.OK && c.length <= abi.MaxInline {
+	switch {
+	case c.status != abi.OK:
+	case c.length <= abi.MaxInline:
 		c.givePayload(x)
+	default:
+		t.Frame.ClearPayload()
 	}
 	k.freeCall(i)
 }

@@ -33,19 +33,42 @@ type capNode struct {
 // capsPerProcess, which are the low half of a handle; the low byte of a number is the
 // index, for which no bound needs to be checked.
 type capEntry struct {
-	// word is the handle that names the entry. While none may, a bit of its number is
-	// wrong (unused, inTransit): whatever handle selects this entry is different then.
+	// word is the handle that names the entry. While none may, the low half is not its
+	// number, so that whatever handle selects the entry is different: a free entry has
+	// the number of the next free one there, see freeWord, and that of a capability in
+	// transit has a wrong bit.
 	word uint64
 	node *capNode // nil if the entry is free
 }
 
 // Bits of a number that are wrong in the word of an entry which no handle names.
 const (
-	unused = 1
+	// unused: no other entry is behind this free one (lastFree), or its generations
+	// are used up.
+	unused   = 1
+	lastFree = 1 << 31
 	// inTransit: a queued message carries the capability. Its handle comes back if
 	// the message does.
 	inTransit = 2
 )
+
+// freeWord returns the word of the free entry with a number, next being that of the
+// next free one, 0 for none. No entry has itself behind it.
+func freeWord(gen uint64, number, next uint32) uint64 {
+	if next == 0 {
+		next = number ^ unused | lastFree
+	}
+	return gen<<32 | uint64(next)
+}
+
+// nextFree returns the number of the free entry behind one with a word, 0 if there is
+// none.
+func nextFree(word uint64) uint32 {
+	if word&lastFree != 0 {
+		return 0
+	}
+	return uint32(word)
+}
 
 const _ = uint8(capsPerProcess - 1) // does not compile if a byte selects no entry
 
@@ -125,54 +148,54 @@ func (k *Kernel) newCap(p *Process, kind abi.Kind, obj uint32, rights abi.Rights
 	}
 	k.capsUsed++
 	k.retain(kind, obj)
-	k.attach(p, i)
+	n.enter(p)
 	return i
 }
 
-// attach puts node i into the handle table of p, which must have room.
-func (k *Kernel) attach(p *Process, i uint32) {
+// enter puts n into the handle table of p, which must have room, and returns its handle.
+//
+//go:nosplit
+func (n *capNode) enter(p *Process) uint64 {
 	number := p.freeH
 	e := p.entry(number)
 	if number > p.newH {
 		p.newH = number
-		e.word = uint64(abi.BootHandle(int(number-1))) ^ unused
-		p.nextH[uint8(number)] = uint16((number + 1) % (capsPerProcess + 1))
+		e.word = freeWord(1, number, (number+1)%(capsPerProcess+1))
 	}
-	p.freeH = uint32(p.nextH[uint8(number)])
-	n := &k.caps[i]
-	e.word ^= unused
+	p.freeH = nextFree(e.word)
+	e.word = e.word>>32<<32 | uint64(number)
 	e.node = n
 	n.owner, n.slot, n.call = p.id, uint16(number), 0
+	return e.word
 }
 
-// detach takes node i out of its owner's table; its handle is stale from then on.
-func (k *Kernel) detach(i uint32) {
-	n := &k.caps[i]
-	p := &k.procs[n.owner]
+// leave takes n out of the handle table of p, its owner; its handle is stale from then
+// on.
+//
+//go:nosplit
+func (n *capNode) leave(p *Process) {
 	number := uint32(n.slot)
 	e := p.entry(number)
+	gen := e.word >> 32
 	e.node = nil
 	n.owner = 0
-	gen := e.word >> 32
-	e.word = gen<<32 | uint64(number^unused)
 	if gen == maxGen {
-		return // this entry is used up
+		e.word ^= unused // for ever
+		return
 	}
-	e.word += 1 << 32
-	p.nextH[uint8(number)] = uint16(p.freeH)
+	e.word = freeWord(gen+1, number, p.freeH)
 	p.freeH = number
 }
 
 // moveCap takes node i from its owner's table to p's, which must have room, and
 // returns its new handle. If narrow, it arrives without RightGrant.
 func (k *Kernel) moveCap(i uint32, p *Process, narrow bool) uint64 {
-	k.detach(i)
-	e := p.entry(p.freeH)
-	k.attach(p, i)
+	n := &k.caps[i]
+	n.leave(&k.procs[n.owner])
 	if narrow {
-		k.caps[i].rights &^= abi.RightGrant
+		n.rights &^= abi.RightGrant
 	}
-	return e.word
+	return n.enter(p)
 }
 
 // hold marks node i as carried by call c; let undoes that.
@@ -214,7 +237,7 @@ func (k *Kernel) closeNode(i uint32) {
 	if exclusive(n.kind) {
 		k.disown(i)
 	}
-	k.detach(i)
+	n.leave(&k.procs[n.owner])
 	if n.call != 0 {
 		k.calls[n.call].cap = 0
 	}

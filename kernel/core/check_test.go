@@ -134,7 +134,7 @@ func (c *checker) list(l *callList, visit func(i uint32, k *call)) {
 
 func (c *checker) handles(p *Process) {
 	free := 0
-	for h := p.freeH; h != 0 && h != p.newH+1; h = uint32(p.nextH[uint8(h)]) {
+	for h := p.freeH; h != 0 && h != p.newH+1; h = nextFree(p.entry(h).word) {
 		free++
 		if p.entry(h).node != nil {
 			c.want(false, "proc %d: free handle %d in use", p.id, h)
@@ -142,18 +142,19 @@ func (c *checker) handles(p *Process) {
 	}
 	for h := uint32(1); h <= capsPerProcess; h++ {
 		e := p.entry(h)
-		low, wrong := uint32(e.word), h^unused
+		low := uint32(e.word)
 		if n := e.node; n != nil {
-			wrong = h
+			want := h
 			if n.call != 0 {
-				wrong = h ^ inTransit
+				want ^= inTransit
 			}
+			c.want(low == want, "proc %d: handle %d has the word %#x", p.id, h, e.word)
 			c.want(n.owner == p.id && uint32(n.slot) == h && n.kind != 0 && &c.caps[n.id] == n, "proc %d: handle %d and node %d differ", p.id, h, n.id)
 			c.want(h <= p.newH, "proc %d: handle %d is in use before its time", p.id, h)
 		} else if h <= p.newH && e.word>>32 != maxGen {
 			free--
 		}
-		c.want(low == wrong || h > p.newH && uint8(low) != uint8(h) || h > p.newH && e.word == 0 && uint8(h) != 0, "proc %d: handle %d has the word %#x", p.id, h, e.word)
+		c.want(e.node != nil || uint8(low) != uint8(h), "proc %d: handle %d is free and has the word %#x", p.id, h, e.word)
 	}
 	c.want(free == 0, "proc %d: %d handles neither used nor free", p.id, -free)
 }

@@ -24,6 +24,7 @@ type outcome struct {
 	cookie, buffer     uint64
 	taken              uint32
 	deadlines          int
+	rights             [2]abi.Rights // of what a6 names
 	first              int64
 	onList, cEvt, sEvt bool
 }
@@ -49,8 +50,12 @@ func (s *sim) outcome(c, v proc, ep uint32) outcome {
 	if e.taker != nil {
 		taker = e.taker.id
 	}
+	rights := [2]abi.Rights{}
+	for i, q := range []proc{c, v} {
+		rights[i] = s.caps[s.lookup(q.Process, q.main.Frame.X[hart.A6])].rights
+	}
 	return outcome{c.main.Frame.X, v.main.Frame.X, c.main.state, v.main.state, c.main.due(), v.main.due(), c.Process.callDue, s.h.cur.id, s.callsUsed(), s.switchCount(), r, caller,
-		e.armed, taker, e.cookie, e.buffer, v.numTaken, s.h.deadline.n, s.h.deadline.first, e.onList, c.pending != 0, v.pending != 0}
+		e.armed, taker, e.cookie, e.buffer, v.numTaken, s.h.deadline.n, rights, s.h.deadline.first, e.onList, c.pending != 0, v.pending != 0}
 }
 
 // due returns the deadline of the wait of t, 0 for none.
@@ -110,6 +115,9 @@ func TestPropertyDirectPath(t *testing.T) {
 			r := regs{A: [7]uint64{ep, []uint64{0, 64, 65, 8}[d.length], 42, due(d.due), 0, msgVA, []uint64{0, recvVA, 8}[d.buf]}, S10: due(d.wait), Data: [8]uint64{1, 2, 3}}
 			if d.flags == 0 {
 				r.A[1] |= abi.FlagNoWait
+			}
+			if d.flags == 1 {
+				r.A[1] |= abi.FlagDropGrant
 			}
 			if d.cap == 0 {
 				r.A[4] = c.must(abi.SysCapCopy, note, uint64(abi.RightSignal|abi.RightGrant))

@@ -80,7 +80,6 @@ type Process struct {
 	name    [abi.MaxName]byte
 	nameN   int
 	handle  [capsPerProcess]capEntry
-	nextH   [capsPerProcess]uint16 // free list of handle: number of the next one
 	notes   [notesPerServer]note
 	regions [regionsPerProcess]region
 }

@@ -175,6 +175,12 @@ func (k *Kernel) fpTake(t *Thread) {
 // of the slice of t, which goes on when s waits. A process that goes on working
 // while it calls would otherwise have its server wait for the end of its slice.
 func (k *Kernel) yieldTo(t, s *Thread) {
+	k.lend(t)
+	k.switchTo(s)
+}
+
+// lend makes t, whose slice another thread is about to use, the first that is ready.
+func (k *Kernel) lend(t *Thread) {
 	h := k.h
 	if h.ready.head == 0 {
 		h.sliceEnd = k.now() + sliceNS
@@ -182,7 +188,6 @@ func (k *Kernel) yieldTo(t, s *Thread) {
 	t.state, t.queue, t.lent = threadReady, h.index, true
 	t.proc.yielded = t.id
 	k.pushFirst(&h.ready, t)
-	k.switchTo(s)
 }
 
 // pick takes the next thread from the ready queue, or one from another hart's, or

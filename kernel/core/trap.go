@@ -19,9 +19,13 @@ func (k *Kernel) direct(t *Thread) (next *Thread) {
 	due := uint64(0)
 	switch t.Frame.X[hart.A7] {
 	case abi.SysCall:
-		next, due = k.CallDirect(t)
+		if next, due = k.CallDirect(t); next == nil {
+			next, due = k.CarryCall(t)
+		}
 	case abi.SysReply:
-		next, due = k.ReplyDirect(t)
+		if next, due = k.ReplyDirect(t); next == nil {
+			next, due = k.CarryReply(t)
+		}
 	case abi.SysNop:
 		t.Frame.X[hart.A0] = 0
 		next = t

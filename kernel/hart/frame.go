@@ -68,6 +68,12 @@ const statusUser = 1 << 5
 // off.
 func NewFrame() Frame { return Frame{Full: 1, Status: statusUser} }
 
+// ClearPayload zeroes the payload registers: the message is elsewhere.
+func (f *Frame) ClearPayload() {
+	x := &f.X
+	x[S2], x[S2+1], x[S2+2], x[S2+3], x[S2+4], x[S2+5], x[S2+6], x[S2+7] = 0, 0, 0, 0, 0, 0, 0, 0
+}
+
 // Interrupted reports whether the last trap was the interrupt with this cause.
 func (f *Frame) Interrupted(cause uint64) bool { return f.Full != 0 && f.Cause == cause }
 
