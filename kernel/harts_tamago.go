@@ -267,12 +267,12 @@ func (c *cpu) rest(h *core.Hart) {
 	if alarm := h.Alarm(); alarm != c.armed {
 		c.arm(alarm) // no slice ends while nothing runs
 	}
-	c.wait()
+	woken := c.wait()
 	if !c.l.over() {
 		if c.index == 0 {
 			c.l.kernel.External() // devices interrupt the boot hart
 		}
-		c.l.kernel.Tick()
+		c.l.kernel.TickAt(woken)
 		c.arm(h.SliceAlarm())
 	}
 }
@@ -294,8 +294,8 @@ func (l *loop) tell() {
 	}
 }
 
-// wait halts the hart until an interrupt is pending.
-func (c *cpu) wait() {
+// wait halts the hart until an interrupt is pending, and returns the time of that.
+func (c *cpu) wait() int64 {
 	l := c.l
 	k := l.kernel
 	if l.smp {
@@ -315,6 +315,7 @@ func (c *cpu) wait() {
 		}
 	}
 	k.Idled(to - from)
+	return to
 }
 
 // arm programs the hart's timer for a time in nanoseconds.

@@ -204,22 +204,6 @@ TEXT ·ticks(SB),NOSPLIT|NOFRAME,$0-8
 	MOV	T0, ret+0(FP)
 	RET
 
-// func load32(address uint64) uint32
-TEXT ·load32(SB),NOSPLIT|NOFRAME,$0-12
-	MOV	address+0(FP), T0
-	MOVWU	(T0), T1
-	FENCE
-	MOVW	T1, ret+8(FP)
-	RET
-
-// func store32(address uint64, value uint32)
-TEXT ·store32(SB),NOSPLIT|NOFRAME,$0-12
-	MOV	address+0(FP), T0
-	MOVWU	value+8(FP), T1
-	FENCE
-	MOVW	T1, (T0)
-	RET
-
 // func waitTimer()
 TEXT ·waitTimer(SB),NOSPLIT|NOFRAME,$0
 	MOV	$SIE_STIE, T0

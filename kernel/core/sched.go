@@ -267,8 +267,11 @@ func (k *Kernel) preempt() {
 // Tick handles what is due: deadlines, timers, the end of a time slice. The hart
 // loop calls it after a timer interrupt and whenever the hart has been idle. What is
 // left because too much was due keeps the alarm in the past, which means soon.
-func (k *Kernel) Tick() {
-	h, now := k.h, k.now()
+func (k *Kernel) Tick() { k.TickAt(k.now()) }
+
+// TickAt is Tick for who has just looked at the clock.
+func (k *Kernel) TickAt(now int64) {
+	h := k.h
 	h.flight.note(abi.FlightAt(abi.FlightTick, now))
 	d := &h.deadline
 	for range duePerTick {

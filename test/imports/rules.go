@@ -27,7 +27,7 @@ var Layers = []Layer{
 		"bytes", "crypto/sha512", "encoding/binary", "errors", "fmt", "hash/crc32", "math", "math/bits",
 		"runtime", "runtime/debug", "slices", "strconv", "strings", "sync/atomic", "unsafe"}},
 	{Path: "board", Inside: []string{"kernel", "ipc/abi"}, Std: []string{
-		"bytes", "cmp", "encoding/binary", "errors", "fmt", "math/rand/v2", "runtime", "slices", "strings", "unsafe"},
+		"bytes", "cmp", "encoding/binary", "errors", "fmt", "math/rand/v2", "runtime", "slices", "strings", "sync/atomic", "unsafe"},
 		Outside: []string{"github.com/u-root/u-root/pkg/dt", "github.com/usbarmory/tamago"}},
 	{Path: "board/qemu-virt/internal/probe", Inside: []string{"board", "kernel", "ipc/abi"}},
 	{Path: "cmd/kernel", Inside: []string{"board", "kernel", "ipc/abi"}, Std: []string{"slices"}},
