@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/crash"
 	"nexus.internal/kernel/hart"
 	"nexus.internal/kernel/mem"
@@ -15,7 +16,7 @@ const statusFault = 102
 // kilobytes of stack, and what it prints at most fits in a record.
 const (
 	faultStackSize = 32 << 10
-	traceSize      = crash.RecordSize / 2
+	traceSize      = 8 << 10
 )
 
 var (
@@ -98,9 +99,43 @@ func (f *faults) fault(x *hart.Frame) {
 		r.Text("traceback:\n")
 		n := traceback(x.X[0], x.X[hart.SP], x.X[hart.RA], x.X[gRegister], traceText[:])
 		r.Bytes(traceText[:n])
+		crash.Seal(f.record, r.N)
+	}
+	for i := range f.l.cpus {
+		f.flight(i)
 	}
 	f.end()
 }
+
+// flight writes the flight recorder of hart i, the last event last.
+func (f *faults) flight(i int) {
+	r := &f.report
+	r.Text("flight recorder of hart ")
+	r.Dec(uint64(i))
+	for n := 0; ; n++ {
+		e, ok := f.l.kernel.FlightEvent(i, n)
+		if !ok {
+			break
+		}
+		if n%eventsPerLine == 0 {
+			r.Byte('\n')
+		}
+		r.Text(e.Kind().String())
+		r.Byte(' ')
+		if e.Kind() == abi.FlightTick {
+			r.Dec(uint64(e.Time()))
+		} else {
+			r.Dec(e.A())
+			r.Byte(' ')
+			r.Dec(e.B())
+		}
+		r.Byte(';')
+	}
+	r.Byte('\n')
+}
+
+// eventsPerLine keeps the lines of a record below the length that Show splits.
+const eventsPerLine = 10
 
 // gRegister is the register that holds Go's g.
 const gRegister = hart.S11

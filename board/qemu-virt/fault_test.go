@@ -114,7 +114,8 @@ func TestFaultReport(t *testing.T) {
 				t.Errorf("status %d", s)
 			}
 			inOrder(t, out, c.first, "  ra 0x", "  t6 0x", "hart 0, process 1 counter\n", "traceback:\n", c.frame,
-				"nexus.internal/kernel.(*cpu).runAlone(", "kernel/harts_tamago.go:", "kernel: end of the report\n")
+				"nexus.internal/kernel.(*cpu).runAlone(", "kernel/harts_tamago.go:",
+				"flight recorder of hart 0\nstart 1 1;", "run 1 0;", "tick ", "kernel: end of the report\n")
 		})
 	}
 }
@@ -133,7 +134,7 @@ func TestFaultRecord(t *testing.T) {
 			}
 			inOrder(t, out, "neuron vers.", "\nkernel: PANIC: exception", "kernel: end of the report\n", "OpenSBI",
 				"crash: the kernel failed before this boot", "crash: | kernel: PANIC: exception scause=0x000000000000000d",
-				", process 1 counter\n", "crash: | traceback:\n", "(*faults).provoke(", "crash: | kernel: end of the report\n", "crash: end of record\n",
+				", process 1 counter\n", "crash: | traceback:\n", "(*faults).provoke(", "crash: | flight recorder of hart 0\n", "run 1 0;", "crash: | kernel: end of the report\n", "crash: end of record\n",
 				"neuron vers.", "KSELFTEST: frames returned ok")
 			if n := strings.Count(out, "crash: end of record"); n != 1 {
 				t.Errorf("%d records\n%s", n, out)

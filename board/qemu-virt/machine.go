@@ -49,7 +49,7 @@ const (
 	guardSize = abi.PageSize
 	// recordSize is left alone by everybody but the kernel's crash record, at the same
 	// place in each boot of an image: what is in it survives a reset.
-	recordSize = 16 << 10
+	recordSize = 192 << 10
 )
 
 // Machine is the board as the kernel finds it. Ranges are page aligned.

@@ -45,13 +45,12 @@ func (k *Kernel) switchCount() (n uint64) {
 	return n
 }
 
-// Flight calls yield for the last events of hart i, the oldest first. It is for the
-// report of a fault of the kernel: it takes no lock and allocates nothing.
-func (k *Kernel) Flight(i int, yield func(abi.FlightEvent)) {
+// FlightEvent returns the n-th oldest of the last events of hart i, if there are so many.
+// It is for the report of a fault of the kernel: it takes no lock and allocates nothing.
+func (k *Kernel) FlightEvent(i, n int) (e abi.FlightEvent, ok bool) {
 	f := &k.harts[i].flight
-	for n := f.first(); n < f.n; n++ {
-		yield(f.events[n%abi.FlightSize])
-	}
+	at := f.first() + uint64(n)
+	return f.events[at%abi.FlightSize], at < f.n
 }
 
 func (k *Kernel) sysFlightRead(t *Thread) abi.Errno {

@@ -83,7 +83,9 @@ func TestFlightRecorderWraps(t *testing.T) {
 		t.Errorf("the last event is %d", last)
 	}
 	var seen []abi.FlightEvent
-	s.Flight(0, func(e abi.FlightEvent) { seen = append(seen, e) })
+	for e, ok := s.FlightEvent(0, 0); ok; e, ok = s.FlightEvent(0, len(seen)) {
+		seen = append(seen, e)
+	}
 	if !slices.Equal(seen, got) {
 		t.Error("the report sees other events")
 	}

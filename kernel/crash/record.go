@@ -14,9 +14,10 @@ import (
 	"hash/crc32"
 )
 
-// RecordSize is the memory of a record in bytes, whole pages: room for registers, a
-// traceback of the depth that the runtime prints at most, and the last events.
-const RecordSize = 16 << 10
+// RecordSize is the memory of a record in bytes, whole pages: 16 KiB for registers and a
+// traceback of the depth that the runtime prints at most, and 22 KiB for the flight
+// recorder of each of eight harts, whose events take at most that many bytes.
+const RecordSize = (16 + 8*22) << 10
 
 // Layout of a record: magic, length of the text, CRC32-C of length and text, text.
 const (
