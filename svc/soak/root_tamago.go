@@ -30,6 +30,8 @@ type tester struct {
 	names    int
 	before   uint64 // calls of children that have ended
 	ended    int
+	all      uint64 // calls of all children, and when they became so many
+	at       int64
 }
 
 // child is a process with a slot.
@@ -38,9 +40,9 @@ type child struct {
 	args   []string
 	frames uint64
 	caps   []abi.SpawnCap
-	// What it had done when, to see whether it gets on.
-	calls uint64
-	at    int64
+	// What it had done when, and all children together, to see whether it gets on.
+	calls, all uint64
+	at         int64
 }
 
 // request is what a child asks at the hub.
@@ -112,7 +114,7 @@ func (t *tester) start(i int, c *child) error {
 	if errno != abi.OK {
 		return fmt.Errorf("starting child %d: %w", i, errno)
 	}
-	c.handle, c.calls, c.at = h, 0, now()
+	c.handle, c.calls, c.all, c.at = h, 0, t.made(), now()
 	t.children[i] = c
 	_, errno = try(abi.SysProcessWatch, h, t.ends, 1<<i)
 	if errno != abi.OK {
@@ -181,17 +183,27 @@ func (t *tester) end(i int, gone func(i int, c *child, status int64) error) erro
 	return gone(i, c, int64(r.A[1]))
 }
 
-// watch finds a child that does not get on.
+// muchWork is so many system calls of all children that each must have made some.
+const muchWork = 100_000
+
+// watch finds a child that does not get on: for a long time it has made no call, and
+// that is not because the machine is slow, for others have made many, or none either.
 func (t *tester) watch() error {
+	all := t.made()
+	if all != t.all {
+		t.all, t.at = all, now()
+	}
 	for i, c := range t.children {
 		if c == nil {
 			continue
 		}
 		s := &t.board.slots[i]
 		if n := atomic.LoadUint64(&s.calls); n != c.calls {
-			c.calls, c.at = n, now()
-		} else if now()-c.at > 2*patience {
-			return fmt.Errorf("child %d (%v) is stuck after %d calls in %s %x", i, c.args, n, callName(s.num), s.args)
+			c.calls, c.all, c.at = n, all, now()
+		} else if now()-c.at > 2*patience && (all-c.all > muchWork || now()-t.at > patience) {
+			r := ipc.Regs{A: [8]uint64{c.handle}}
+			trap(abi.SysProcessInfo, &r)
+			return fmt.Errorf("child %d (%v) is stuck after %d calls in %s %x: lives %d, %d frames, %d threads", i, c.args, n, callName(s.num), s.args, r.A[0], r.A[3], r.Data[3])
 		}
 	}
 	return nil
