@@ -61,12 +61,11 @@ func TestRejectRequest(t *testing.T) {
 	if got := d.Decode(append(good, 0)); got != ipc.StatusMalformed {
 		t.Errorf("a byte behind: %v", got)
 	}
-	if s := (&Session{}); s != nil {
-		r := sample()
-		r.Name = ""
-		if _, _, err := s.Spawn(t.Context(), r, Program{}); err != ipc.StatusInvalidArgs {
-			t.Errorf("the client sends a bad request: %v", err)
-		}
+	var s Session
+	r := sample()
+	r.Name = ""
+	if _, _, err := s.Spawn(t.Context(), r, Program{}); err != ipc.StatusInvalidArgs {
+		t.Errorf("the client sends a bad request: %v", err)
 	}
 }
 

@@ -56,6 +56,9 @@ func forgedIdentity(ctx context.Context, a *attacker) error {
 	return nil
 }
 
+// deviceCalls are the calls on devices.
+var deviceCalls = [...]uint64{abi.SysDeviceInfo, abi.SysMMIOCreate, abi.SysMMIOMap, abi.SysMMIORelease, abi.SysIRQCreate, abi.SysIRQBind, abi.SysIRQAck, abi.SysDMACreate, abi.SysDMAAddress}
+
 // handles uses handles that were never given to this process, that it no longer
 // has, and that belong to others.
 func handles(_ context.Context, a *attacker) error {

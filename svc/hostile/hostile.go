@@ -23,6 +23,8 @@ const (
 	Held    = 65 // every attempt was refused; not 0, which an attack could end with by accident
 	Through = 66 // something was not
 	Unknown = 67 // no such attack
+
+	DiedDriving = 73 // of a driver that dies while its device works
 )
 
 // attack is one way to try it. A nil error says that everything was refused.

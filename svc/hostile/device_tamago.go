@@ -1,3 +1,5 @@
+//go:build tamago
+
 package hostile
 
 import (
@@ -14,12 +16,6 @@ import (
 const deviceName = "rng1"
 
 const rngID = 4 // of the virtio specification
-
-// DiedDriving is the exit status of a driver that dies while its device works.
-const DiedDriving = 73
-
-// deviceCalls are the calls on devices.
-var deviceCalls = [...]uint64{abi.SysDeviceInfo, abi.SysMMIOCreate, abi.SysMMIOMap, abi.SysMMIORelease, abi.SysIRQCreate, abi.SysIRQBind, abi.SysIRQAck, abi.SysDMACreate, abi.SysDMAAddress}
 
 // driver is an attacker that owns a device.
 type driver struct {
