@@ -301,6 +301,8 @@ func (k *Kernel) submit(i uint32) *Thread {
 // wait makes t, which is running, wait for the next event of its process, for which
 // no other thread waits, and gives the hart to next, or to whichever thread is ready if next is nil. A deadline that has passed
 // already is found by the timer.
+//
+//go:nosplit
 func (k *Kernel) wait(t, next *Thread) {
 	if k.collect(t) {
 		t.waitDue = 0
@@ -314,6 +316,8 @@ func (k *Kernel) wait(t, next *Thread) {
 
 // block makes t, which is running, wait for what its new state says, until its
 // deadline, and gives the hart to next, or to whichever thread is ready if next is nil.
+//
+//go:nosplit
 func (k *Kernel) block(t *Thread, state uint8, next *Thread) {
 	if t.waitDue != 0 {
 		k.dueAt(t.id, t.waitDue)
@@ -576,6 +580,8 @@ func (k *Kernel) answer(i uint32) *Thread {
 
 // acceptable checks whether t can wait, if WAIT and REPLY are to, and their accept
 // argument: the endpoint that they arm, 0 for none.
+//
+//go:nosplit
 func (k *Kernel) acceptable(t *Thread) (uint32, abi.Errno) {
 	p, x := t.proc, &t.Frame.X
 	if x[hart.A1]&abi.FlagNoWait == 0 && p.waiter != 0 {
@@ -607,13 +613,16 @@ func (k *Kernel) arm(t *Thread, ep uint32) {
 	}
 }
 
+//go:nosplit
 func (k *Kernel) sysWait(t *Thread) abi.Errno {
 	x := &t.Frame.X
 	accept, errno := k.acceptable(t)
 	if errno != abi.OK {
 		return errno
 	}
-	k.arm(t, accept)
+	if accept != 0 {
+		k.arm(t, accept)
+	}
 	if x[hart.A1]&abi.FlagNoWait != 0 {
 		if !k.collect(t) {
 			x[hart.A0] = abi.EventNone

@@ -7,7 +7,9 @@
 //
 //   - Nothing is allocated after [New]. Every object lives in a fixed table and
 //     refers to others by index; index 0 is "none". What could outlive an object
-//     (a handle, a reply right) carries a generation.
+//     (a handle, a reply right) carries a generation. Where the direct path of
+//     direct.go would compute an address, there is a pointer to the table entry,
+//     and the generation is compared as for an index.
 //   - Tables are sized so that the quotas of all processes fit together: one
 //     process can spend its own quota and nobody else's.
 //   - A system call either does what it says or returns an error and leaves
@@ -15,6 +17,9 @@
 //   - One hart runs the kernel at a time; no function here is safe for
 //     concurrent use.
 //
-// The hart loop runs [Kernel.Current]'s frame until a trap and hands the trap to
-// [Kernel.Trap]; whatever that decides is in Current afterwards.
+// The hart loop runs the frame of the current thread until a trap and hands the trap to
+// [Kernel.Trap]; whatever that decides is in [Hart.Current] afterwards.
+//
+// Functions that most system calls pass do not look whether there is stack left
+// (go:nosplit): a hart's stack has a fixed size with a guard page below.
 package core

@@ -61,6 +61,7 @@ func (k *Kernel) signalable(p *Process, h uint64) (notifRef, abi.Errno) {
 	return notifRef{n.obj, n.gen}, abi.OK
 }
 
+//go:nosplit
 func (k *Kernel) sysNotify(t *Thread) abi.Errno {
 	p, x := t.proc, &t.Frame.X
 	n, errno := k.signalable(p, x[hart.A0])
@@ -74,12 +75,19 @@ func (k *Kernel) sysNotify(t *Thread) abi.Errno {
 
 // signal sets bits of a notification, if it still exists, and wakes its receiver
 // if that waits.
+//
+//go:nosplit
 func (k *Kernel) signal(r notifRef, bits uint64) {
 	n := &k.notifs[r.i]
 	if n.gen != r.gen || bits == 0 {
 		return
 	}
 	p := &k.procs[n.owner]
+	if t := k.takeWaiter(p); t != nil { // then there are no events, and no bits
+		n.giveBits(t, bits)
+		k.makeReady(t)
+		return
+	}
 	if n.bits == 0 {
 		// Behind those that are ready already, so that none of them starves.
 		at := &p.notifReady
@@ -90,10 +98,6 @@ func (k *Kernel) signal(r notifRef, bits uint64) {
 		p.changed()
 	}
 	n.bits |= bits
-	if t := k.takeWaiter(p); t != nil {
-		k.deliverBits(t)
-		k.makeReady(t)
-	}
 }
 
 // deliverBits gives t the bits of the first ready notification of its process.
@@ -102,12 +106,15 @@ func (k *Kernel) deliverBits(t *Thread) {
 	n := &k.notifs[p.notifReady]
 	p.notifReady = n.ready
 	p.changed()
-	x := &t.Frame.X
-	x[hart.A0] = abi.EventNotify
-	x[hart.A1] = n.key
-	x[hart.A2] = n.bits
-	x[hart.A3], x[hart.A4], x[hart.A5], x[hart.A6], x[hart.A7] = 0, 0, 0, 0, 0
+	n.giveBits(t, n.bits)
 	n.bits = 0
+}
+
+// giveBits makes bits of n the event of t.
+func (n *notification) giveBits(t *Thread, bits uint64) {
+	x := &t.Frame.X
+	x[hart.A0], x[hart.A1], x[hart.A2] = abi.EventNotify, n.key, bits
+	x[hart.A3], x[hart.A4], x[hart.A5], x[hart.A6], x[hart.A7] = 0, 0, 0, 0, 0
 }
 
 // closeNotification ends notification i, whose receiver closes its capability or

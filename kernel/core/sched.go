@@ -90,6 +90,8 @@ func (k *Kernel) poke(h *Hart) {
 }
 
 // makeReady puts a thread that can run into a ready queue.
+//
+//go:nosplit
 func (k *Kernel) makeReady(t *Thread) {
 	h := k.h
 	if k.numHarts > 1 {
@@ -121,6 +123,8 @@ func (k *Kernel) place(t *Thread) *Hart {
 
 // switchTo makes t the running thread. The previous one must be elsewhere
 // already: waiting, ready, or gone.
+//
+//go:nosplit
 func (k *Kernel) switchTo(t *Thread) {
 	h := k.h
 	if k.numHarts > 1 {
@@ -192,6 +196,8 @@ func (k *Kernel) lend(t *Thread) {
 
 // pick takes the next thread from the ready queue, or one from another hart's, or
 // leaves the hart idle.
+//
+//go:nosplit
 func (k *Kernel) pick() {
 	h := k.h
 	from := h

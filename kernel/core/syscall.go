@@ -63,6 +63,8 @@ var syscalls = [abi.SysCount]func(*Kernel, *Thread) abi.Errno{
 }
 
 // Syscall makes the system call that t wants, if the direct path could not.
+//
+//go:nosplit
 func (k *Kernel) Syscall(t *Thread) {
 	x := &t.Frame.X
 	errno := abi.ENOSYS
