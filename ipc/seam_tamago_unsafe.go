@@ -130,6 +130,7 @@ func (Process) spawn(spawn abi.Handle, spec *SpawnSpec) (abi.Handle, uint32, err
 		EnvLen:  uint64(env),
 		DataLen: uint64(len(spec.Data)),
 		Console: uint64(spec.Console),
+		QoS:     spec.QoS,
 		NumCaps: uint64(len(spec.Caps)),
 	}
 	for i, c := range spec.Caps {

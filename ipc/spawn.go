@@ -23,6 +23,7 @@ type SpawnSpec struct {
 	Data    []byte   // for the child, opaque
 	Caps    []Given  // at most abi.MaxSpawnCaps
 	Console int      // 1 + index in Caps of the console for fd 1 and 2, or 0
+	QoS     abi.QoS  // how it shares the harts; 0: abi.DefaultQoS
 }
 
 // Given is a capability that a parent derives for its child.
@@ -131,6 +132,29 @@ func (p Process) Info() (ProcessInfo, error) { return p.processInfo(0) }
 
 // State tells the state of the child.
 func (c Child) State() (ProcessInfo, error) { return c.p.processInfo(c.h) }
+
+func (p Process) qos(h abi.Handle, q abi.QoS) (was abi.QoS, err error) {
+	var r Regs
+	r.A[0], r.A[1] = uint64(h), uint64(q)
+	p.syscall(abi.SysProcessQoS, &r)
+	return abi.QoS(r.A[0]), result(r.A[0])
+}
+
+// QoS tells how this process shares the harts.
+func (p Process) QoS() (abi.QoS, error) { return p.qos(0, 0) }
+
+// LowerQoS changes how this process shares the harts. [ErrNoRight]: something of q is
+// more than it has.
+func (p Process) LowerQoS(q abi.QoS) error {
+	_, err := p.qos(0, q)
+	return err
+}
+
+// QoS tells how the child shares the harts.
+func (c Child) QoS() (abi.QoS, error) { return c.p.qos(c.h, 0) }
+
+// SetQoS changes how the child shares the harts and returns what was before.
+func (c Child) SetQoS(q abi.QoS) (was abi.QoS, err error) { return c.p.qos(c.h, q) }
 
 // Kill ends the child with abi.ExitKilled. [ErrNoEntry]: it has ended already.
 func (c Child) Kill() error {

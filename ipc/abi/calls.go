@@ -52,6 +52,7 @@ const (
 	SysFutexWait
 	SysFutexWake
 	SysFlightRead
+	SysProcessQoS
 	SysCount // number of system calls
 )
 
@@ -101,7 +102,7 @@ var Calls = [...]CallDoc{
 	{SysConsoleWrite, "console_write", "a0 console, a1 buffer, a2 length", "bytes written", []Errno{EBADF, EKIND, EPERM, EFAULT, EINVAL}, "Writes to the console, at most MaxMessage bytes, in one piece."},
 	{SysFaultHandler, "fault_handler", "a0 address, 0 removes it, a1 flags", "0", []Errno{EINVAL}, "Sets where the process continues after an exception, with a0 scause, a1 stval, a2 pc and all other registers as they were. A second exception before fault_done ends the process. With FaultSlices in a1 the process also continues there when it has run for a time slice, with a0 scause of the timer interrupt, a1 sp, a2 pc."},
 	{SysFaultDone, "fault_done", "a0 0, or 1 after the end of a time slice, a1 pc or 0, a2 sp, a3 ra", "0; with a0 = 1 all registers as they were", []Errno{EINVAL}, "Says that the fault handler has saved what it was given. With a0 = 1 the process continues what the end of its time slice interrupted; if a1 is not 0, with that pc, sp and ra."},
-	{SysSystemInfo, "system_info", "a0 spawn capability", "a0 frames in all, a1 free, a2 unreserved, a3 live processes, a4 capabilities in use, a5 calls in use, a6 context switches, a7 replies dropped, s2 nanoseconds that harts were idle, s3 harts, s4 index of the one that runs the caller, s5 interrupts between harts that were requested, s6 of these sent, s7 of these trapped, s8 of these acknowledged, s9 threads that an idle hart took from another", []Errno{EBADF, EKIND, EPERM}, "Counts what is in use in the whole system."},
+	{SysSystemInfo, "system_info", "a0 spawn capability", "a0 frames in all, a1 free, a2 unreserved, a3 live processes, a4 capabilities in use, a5 calls in use, a6 context switches, a7 replies dropped, s2 nanoseconds that harts were idle, s3 set of the harts that are up, by index, s4 index of the one that runs the caller, s5 interrupts between harts that were requested, s6 of these sent, s7 of these trapped, s8 of these acknowledged, s9 threads that an idle hart took from another", []Errno{EBADF, EKIND, EPERM}, "Counts what is in use in the whole system."},
 	{SysVMOProtect, "vmo_protect", "a0 VMO, a1 rights, a2 address, a3 length", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, EWX, ENOENT, ESEALED}, "Changes the rights of one mapping of this VMO made by vmo_map, to any that the capability has now. The range must be the whole mapping."},
 	{SysVMOSeal, "vmo_seal", "a0 VMO", "0", []Errno{EBADF, EKIND, EPERM, EINVAL}, "Ends writing to a VMO for everybody and for ever, with the right to write it: mappings in all processes become read-only before the call returns, and its size stays. Sealing it again changes nothing. EINVAL: a DMA buffer, which its device can write."},
 	{SysVMOResize, "vmo_resize", "a0 VMO, a1 bytes", "0", []Errno{EBADF, EKIND, EPERM, EINVAL, ENOMEM, EBUSY, ESEALED}, "Changes the size of a VMO, with the right to write it; only its creator may, whose budget grows or shrinks with it. New pages are zero. EINVAL for a DMA buffer, whose pages stay where they are. A page that anybody has a mapping of is not taken away: that is EBUSY, and nothing changes."},
@@ -132,6 +133,8 @@ var Calls = [...]CallDoc{
 	{SysFutexWake, "futex_wake", "a0 address of a 32-bit word, a1 threads", "threads woken", []Errno{EINVAL}, "Wakes those that wait on a word, at most a1 of them, in the order in which they came."},
 	{SysFlightRead, "flight_read", "a0 spawn capability, a1 hart, a2 buffer of FlightSize * 8 bytes", "a0 events copied, a1 events of this hart since power-on", []Errno{EBADF, EKIND, EPERM, EINVAL, EFAULT},
 		"Copies the flight recorder of a hart: the last things that it did, the oldest first, in words as FlightEvent says. Who has the right manage on the spawn capability may see what all processes do. EINVAL: no such hart."},
+	{SysProcessQoS, "process_qos", "a0 process, or 0 for the caller, a1 QoS, 0 to ask only", "the QoS before", []Errno{EBADF, EKIND, EPERM, EINVAL, ENOENT},
+		"Tells and changes how a process shares the harts; its threads go where they belong before the call returns. Of another process it takes the right read to ask and manage to change. A process changes itself only downwards: nothing of it may grow, else EPERM. EINVAL: not a QoS, or no hart of its set is there. ENOENT: the process has ended."},
 }
 
 // SpawnSpec is the argument of spawn, in the caller's memory, little-endian.
@@ -151,6 +154,7 @@ type SpawnSpec struct {
 	Files    Handle // VMO to map read-only as initial files, or 0; needs RightRead
 	FilesLen uint64
 	Console  uint64 // 1 + index in Caps of the console for fd 1 and 2, or 0
+	QoS      QoS    // 0: DefaultQoS
 	NumCaps  uint64 // 0..MaxSpawnCaps
 	Caps     [MaxSpawnCaps]SpawnCap
 }

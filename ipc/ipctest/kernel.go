@@ -92,6 +92,7 @@ func (k *Kernel) newProcess(name string) *Process {
 	p.start.PID = k.nextPID
 	p.start.ServiceID = ServiceID(name)
 	p.start.TickNS = 1
+	p.qos = abi.DefaultQoS
 	k.procs[k.nextPID] = p
 	return p
 }
@@ -124,6 +125,7 @@ type Process struct {
 	watcher *notification
 	bits    uint64
 	budget  uint64
+	qos     abi.QoS
 	done    chan struct{}
 }
 

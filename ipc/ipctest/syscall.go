@@ -411,6 +411,8 @@ func (p *Process) syscallCap(num uint64, r *ipc.Regs, out *[8]uint64) abi.Errno 
 			q = c.obj.(*procObj).p
 		}
 		return p.process(num, q, r, out)
+	case abi.SysProcessQoS:
+		return p.changeQoS(r, out)
 	case abi.SysSpawn: // by its number it can only be tried; Spawn has Go arguments
 		if _, e := p.get(r.A[0], abi.KindSpawn, abi.RightManage); e != abi.OK {
 			return e
@@ -497,6 +499,36 @@ func (p *Process) Unmap(mem []byte) abi.Errno {
 	return abi.OK
 }
 
+// changeQoS is process_qos. There is nothing to schedule; what counts is who may.
+func (p *Process) changeQoS(r *ipc.Regs, out *[8]uint64) abi.Errno {
+	q, set := p, abi.QoS(r.A[1])
+	if r.A[0] != 0 {
+		right := abi.RightRead
+		if set != 0 {
+			right = abi.RightManage
+		}
+		c, e := p.get(r.A[0], abi.KindProcess, right)
+		if e != abi.OK {
+			return e
+		}
+		q = c.obj.(*procObj).p
+	}
+	was := q.qos
+	switch {
+	case q.dead:
+		return abi.ENOENT
+	case set == 0:
+	case !set.Valid():
+		return abi.EINVAL
+	case r.A[0] == 0 && !set.Within(was):
+		return abi.EPERM
+	default:
+		q.qos = set
+	}
+	out[0] = uint64(was)
+	return abi.OK
+}
+
 // Spawn implements [ipc.Kernel].
 func (p *Process) Spawn(spawn abi.Handle, spec *ipc.SpawnSpec) (abi.Handle, uint32, abi.Errno) {
 	p.lock()
@@ -505,6 +537,9 @@ func (p *Process) Spawn(spawn abi.Handle, spec *ipc.SpawnSpec) (abi.Handle, uint
 		return 0, 0, e
 	}
 	if len(spec.Name) == 0 || len(spec.Name) > abi.MaxName || spec.Console < 0 || spec.Console > len(spec.Caps) {
+		return 0, 0, abi.EINVAL
+	}
+	if spec.QoS != 0 && !spec.QoS.Valid() {
 		return 0, 0, abi.EINVAL
 	}
 	if _, e := p.get(uint64(spec.Program.Handle()), abi.KindVMO, abi.RightRead|abi.RightExec); e != abi.OK {
@@ -536,6 +571,9 @@ func (p *Process) Spawn(spawn abi.Handle, spec *ipc.SpawnSpec) (abi.Handle, uint
 		return 0, 0, abi.ENOSPC
 	}
 	q.args, q.budget = spec.Args, spec.Frames
+	if spec.QoS != 0 {
+		q.qos = spec.QoS
+	}
 	q.start.Data = append([]byte(nil), spec.Data...)
 	q.start.NumCaps = len(spec.Caps)
 	for i, g := range spec.Caps {

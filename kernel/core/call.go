@@ -22,6 +22,7 @@ type call struct {
 	// right is the reply right of the call while its server has it. At other times the
 	// bit void of its index is wrong, so that no number that selects this record is it.
 	right    uint64
+	lane     uint64 // in which it counts for its server, see qos.go; 0 for a one-way message
 	cookie   uint64 // the client's
 	accept   uint64 // the server's
 	deadline int64
@@ -122,27 +123,24 @@ func (k *Kernel) freeCall(i uint32) {
 	k.callsHeld--
 }
 
-// take gives call c, which no queue holds any more, to its server s as the event
-// whose accept has a cookie.
-func (k *Kernel) take(c *call, s *Process, accept uint64) {
+// take gives call c, which no queue holds any more, to its server as the event whose
+// accept has a cookie.
+func (c *call) take(accept uint64) {
 	c.right ^= void
 	c.state, c.accept = callTaken, accept
-	k.callsHeld--
-	s.numTaken++
 }
 
 // retake takes call c away from its server s, which has taken it.
 func (k *Kernel) retake(c *call, s *Process) {
 	c.right ^= void
-	k.callsHeld++
-	s.numTaken--
+	k.undonate(c, s)
 }
 
 // callsUsed returns how many records are not free.
 func (k *Kernel) callsUsed() uint64 {
 	n := k.callsHeld
 	for i := range k.procs {
-		n += uint64(k.procs[i].numTaken)
+		n += k.procs[i].works()
 	}
 	return n
 }
@@ -188,7 +186,16 @@ func (k *Kernel) sysCall(t *Thread) abi.Errno {
 		return abi.OK
 	}
 	t.waitDue = int64(x[hart.S10])
-	k.wait(t, s)
+	switch {
+	case !k.wait(t):
+		if s != nil {
+			k.makeReady(s)
+		}
+	case s != nil:
+		k.switchTo(s)
+	default:
+		k.pick()
+	}
 	return abi.OK
 }
 
@@ -254,6 +261,12 @@ func (k *Kernel) request(t *Thread, oneWay bool) (uint32, abi.Errno) {
 	}
 	k.callsHeld++
 	c := &k.calls[i]
+	if !oneWay {
+		if c.lane = p.lane; p.lifted() {
+			c.lane = laneOf(p.effective())
+			p.lending(1)
+		}
+	}
 	c.server, c.ep, c.badge = e.owner, n.obj, n.badge
 	c.sid, c.pid = p.sid, p.pid
 	c.length, c.ptr, c.reply = length, x[hart.A5], reply
@@ -280,7 +293,9 @@ func (k *Kernel) submit(i uint32) *Thread {
 	s := &k.procs[e.owner]
 	// The queue of an armed endpoint is empty when its server waits.
 	if e.armed != 0 && s.waiter != 0 {
+		k.entrust(c, s)
 		if errno := k.hand(&k.threads[s.waiter], e, i); errno != abi.OK {
+			k.undonate(c, s)
 			k.finish(i, errno)
 			return nil
 		}
@@ -292,6 +307,7 @@ func (k *Kernel) submit(i uint32) *Thread {
 	c.state = callQueued
 	e.count++
 	k.pushCall(&e.queue, i)
+	k.donate(c, s)
 	if e.armed != 0 {
 		k.listEndpoint(s, c.ep)
 	}
@@ -299,41 +315,44 @@ func (k *Kernel) submit(i uint32) *Thread {
 }
 
 // wait makes t, which is running, wait for the next event of its process, for which
-// no other thread waits, and gives the hart to next, or to whichever thread is ready if next is nil. A deadline that has passed
-// already is found by the timer.
+// no other thread waits, and returns true: somebody else must have the hart now. If the
+// event is there already it returns false. A deadline that has passed already is found
+// by the timer.
 //
 //go:nosplit
-func (k *Kernel) wait(t, next *Thread) {
-	if k.collect(t) {
+func (k *Kernel) wait(t *Thread) bool {
+	if t.proc.pending != 0 && k.collect(t) {
 		t.waitDue = 0
-		if next != nil {
-			k.makeReady(next)
-		}
-		return
+		return false
 	}
-	k.block(t, threadWaiting, next)
+	t.state, t.proc.waiter = threadWaiting, t.id
+	k.block(t)
+	return true
 }
 
-// block makes t, which is running, wait for what its new state says, until its
-// deadline, and gives the hart to next, or to whichever thread is ready if next is nil.
-//
-//go:nosplit
-func (k *Kernel) block(t *Thread, state uint8, next *Thread) {
+// block is called when t, which was running, has a state in which it waits until its
+// deadline. Somebody else must have the hart now.
+func (k *Kernel) block(t *Thread) {
+	if t.waitDue != 0 || t.proc.lifted() {
+		k.blocked(t)
+	}
+}
+
+// blocked is the part of block that is seldom needed.
+func (k *Kernel) blocked(t *Thread) {
 	if t.waitDue != 0 {
 		k.dueAt(t.id, t.waitDue)
 	}
-	if t.state = state; state == threadWaiting {
-		t.proc.waiter = t.id
+	if t.proc.lifted() {
+		// Perhaps it waits for another thread of its, or for somebody whom it called before.
+		k.raise(t.proc)
 	}
-	if next != nil {
-		k.switchTo(next)
-		return
-	}
-	k.pick()
 }
 
 // changed is called after a change of the events of p.
-func (p *Process) changed() { p.pending = p.events.head | p.numNotes | p.notifReady | p.epReady }
+func (p *Process) changed() {
+	p.pending = p.events.head | p.numNotes | p.notifReady | p.epReady | p.lends
+}
 
 // collect gives t the next event of its process, if there is one.
 func (k *Kernel) collect(t *Thread) bool {
@@ -424,6 +443,7 @@ func (k *Kernel) deliverRequest(t *Thread, e *endpoint) bool {
 		k.removeCall(&e.queue, i)
 		e.count--
 		if errno := k.hand(t, e, i); errno != abi.OK {
+			k.undonate(&k.calls[i], t.proc)
 			k.finish(i, errno)
 			continue
 		}
@@ -466,7 +486,7 @@ func (k *Kernel) hand(t *Thread, e *endpoint, i uint32) abi.Errno {
 		k.freeCall(i)
 		return abi.OK
 	}
-	k.take(c, s, e.cookie)
+	c.take(e.cookie)
 	x[hart.A4], x[hart.A7] = c.right, uint64(c.deadline)
 	return abi.OK
 }
@@ -552,7 +572,16 @@ func (k *Kernel) sysReply(t *Thread) abi.Errno {
 		return abi.OK
 	}
 	t.waitDue = int64(x[hart.A3])
-	k.wait(t, next)
+	switch {
+	case !k.wait(t):
+		if next != nil {
+			k.makeReady(next)
+		}
+	case next != nil:
+		k.resume(next)
+	default:
+		k.pick()
+	}
 	return abi.OK
 }
 
@@ -630,7 +659,9 @@ func (k *Kernel) sysWait(t *Thread) abi.Errno {
 		return abi.OK
 	}
 	t.waitDue = int64(x[hart.A3])
-	k.wait(t, nil)
+	if k.wait(t) {
+		k.pick()
+	}
 	return abi.OK
 }
 
@@ -680,6 +711,7 @@ func (k *Kernel) withdraw(i uint32) {
 		k.tell(s, note{c.accept, right})
 		return
 	}
+	k.undonate(c, s)
 	e := &k.endpoints[c.ep]
 	k.removeCall(&e.queue, i)
 	e.count--
@@ -770,7 +802,7 @@ func (k *Kernel) dropCalls(p *Process) {
 
 // dropTaken ends the requests that p, which is ending, was serving.
 func (k *Kernel) dropTaken(p *Process) {
-	for i := uint32(1); p.numTaken != 0; i++ {
+	for i := uint32(1); p.donors != 0; i++ {
 		if c := &k.calls[i]; c.state == callTaken && c.server == p.id {
 			k.retake(c, p)
 			k.finish(i, abi.ECLOSED)

@@ -56,15 +56,17 @@ func (k *Kernel) CarryReply(t *Thread) (next *Thread, due uint64) {
 	e, s := entry.node.recv, c.caller
 	q := s.proc
 	// A client that called without waiting is ready, and next, if nothing else happened.
-	yielded := s.state == threadReady && q.yielded == s.id && q.waiter == 0 && k.h.ready.head == s.id
-	if e == nil || e.queue.head != 0 || meta&abi.FlagNoWait != 0 || s.state != threadWaiting && !yielded || !k.load(t, s, c.reply) {
+	h := k.h
+	yielded := s.state == threadReady && q.yielded == s.id && q.waiter == 0 &&
+		h.ready[h.class&classMask].head == s.id && h.waiting>>(h.class&classMask) == 1
+	if e == nil || c.lane != h.lane || e.queue.head != 0 || meta&abi.FlagNoWait != 0 || s.state != threadWaiting && !yielded || !k.load(t, s, c.reply) {
 		return nil, 0
 	}
 	if next := x[hart.A6]; yielded {
 		if next != 0 && !isBuffer(next) {
 			return nil, 0
 		}
-		k.remove(&k.h.ready, s)
+		k.dequeue(s)
 		q.yielded, q.waiter = 0, s.id
 		s.state, s.lent = threadWaiting, false
 	}

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"math/bits"
+
 	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/sv39"
 )
@@ -72,7 +74,7 @@ func (c *checker) processes() {
 		if p.state == procZombie {
 			c.want(p.refs != 0, "zombie %d without capabilities", i)
 			c.want(c.dueHart[dueCalls+i] == 0 && p.space.Root == 0 && p.acct.Used() == 0 && p.acct.Limit() == 0, "zombie %d has memory or a deadline", i)
-			c.want(p.events.head|p.numTaken|p.endpoints|p.notifs == 0 && p.numRegions == 0, "zombie %d has queues", i)
+			c.want(p.events.head|p.endpoints|p.notifs == 0 && p.donors == 0 && p.numRegions == 0, "zombie %d has queues", i)
 			continue
 		}
 		live++
@@ -91,8 +93,8 @@ func (c *checker) process(p *Process) {
 	c.want(!p.doomed || p.numThreads != 0, "proc %d is doomed, and nothing of it runs", p.id)
 	c.want(p.waiter == 0 || c.threads[p.waiter].state == threadWaiting && c.threads[p.waiter].proc == p, "proc %d: waiter %d", p.id, p.waiter)
 	c.want(p.yielded == 0 || c.threads[p.yielded].state == threadReady && c.threads[p.yielded].proc == p, "proc %d: yielded %d", p.id, p.yielded)
-	c.want((p.pending != 0) == (p.events.head|p.numNotes|p.notifReady|p.epReady != 0), "proc %d: events pending: %d", p.id, p.pending)
-	c.want(p.waiter == 0 || p.pending == 0, "proc %d: thread %d waits, and there are events", p.id, p.waiter)
+	c.want((p.pending != 0) == (p.events.head|p.numNotes|p.notifReady|p.epReady|p.lends != 0), "proc %d: events pending: %d", p.id, p.pending)
+	c.want(p.waiter == 0 || p.pending == 0 || p.pending == p.lends, "proc %d: thread %d waits, and there are events", p.id, p.waiter)
 	c.list(&p.events, func(i uint32, k *call) {
 		c.want(k.state == callDone && k.client == p.id && !k.oneWay, "call %d in state %d among the events of proc %d", i, k.state, p.id)
 	})
@@ -372,7 +374,7 @@ func (c *checker) callTable() {
 			free[i] = true
 		}
 	}
-	taken := [maxProcesses + 1]uint32{}
+	donors := [maxProcesses + 1]uint64{}
 	for i := uint32(callsPerProcess); i < maxCalls; i++ {
 		k := &c.calls[i]
 		if k.state == callFree && free[i] && c.onCall[i] == 0 {
@@ -386,8 +388,10 @@ func (c *checker) callTable() {
 		used++
 		s, p := &c.procs[k.server], &c.procs[k.client]
 		c.want(k.oneWay && k.client == 0 && k.state == callQueued || p.state == procLive, "call %d in state %d without a client", i, k.state)
-		if k.state == callTaken {
-			taken[k.server]++
+		if k.outstanding() && !k.oneWay {
+			donors[k.server] += k.lane
+			c.want(k.lane <= max(p.lane, laneOf(p.effective())) && bits.OnesCount64(k.lane) == 1, "call %d in lane %#x, its client in %#x", i, k.lane, laneOf(p.effective()))
+			c.want(k.lane <= p.lane || p.lends == 1, "call %d in lane %#x, its client does not know", i, k.lane)
 		}
 		if !k.oneWay {
 			live := uint32(k.right)&rightIndex == i
@@ -407,7 +411,8 @@ func (c *checker) callTable() {
 	}
 	for i := range c.procs {
 		p := &c.procs[i]
-		c.want(p.state != procLive || p.numTaken == taken[i], "proc %d: %d requests taken, count says %d", i, taken[i], p.numTaken)
+		c.want(p.donors == donors[i], "proc %d: works for %#x, counts %#x", i, donors[i], p.donors)
+		c.want(p.state != procLive || p.lane == laneOf(p.qos.Class()) && p.raised|p.lowered == 0, "proc %d: lane %#x, lists %d and %d", i, p.lane, p.raised, p.lowered)
 	}
 	c.want(used == c.callsUsed(), "%d calls used, count says %d", used, c.callsUsed())
 }

@@ -27,7 +27,8 @@ import (
 func (k *Kernel) CallDirect(t *Thread) (next *Thread, due uint64) {
 	p, x := t.proc, &t.Frame.X
 	c, h, length := p.freeCalls, x[hart.A0], x[hart.A1]
-	if c == nil || p.waiter != 0 || p.pending != 0 || length > abi.MaxInline || x[hart.A4] != 0 {
+	lane := p.lane
+	if c == nil || p.waiter != 0 || p.pending != 0 || p.donors>>laneBits >= lane || length > abi.MaxInline || x[hart.A4] != 0 {
 		return nil, 0
 	}
 	entry := &p.handle[uint8(h)]
@@ -58,7 +59,8 @@ func (k *Kernel) CallDirect(t *Thread) (next *Thread, due uint64) {
 	c.cookie, c.accept, c.deadline = x[hart.A2], accept, int64(deadline)
 	e.armed = 0
 	q := s.proc
-	q.numTaken++
+	c.lane = lane
+	q.donors += lane
 
 	y := &s.Frame.X
 	y[hart.A0], y[hart.A1], y[hart.A2], y[hart.A3] = abi.EventRequest, accept, n.badge, p.sid
@@ -86,7 +88,8 @@ func (k *Kernel) ReplyDirect(t *Thread) (next *Thread, due uint64) {
 	}
 	right, h := x[hart.A0], x[hart.A2]
 	c, entry := &k.byRight[right<<rightGen>>rightGen], &p.handle[uint8(h)]
-	if c.right != right || c.server != p.id || entry.word != h {
+	lane := c.lane
+	if c.right != right || lane != k.h.lane || c.server != p.id || entry.word != h {
 		return nil, 0
 	}
 	e := entry.node.recv
@@ -112,7 +115,7 @@ func (k *Kernel) ReplyDirect(t *Thread) (next *Thread, due uint64) {
 	c.right = (right + nextRight) ^ void
 	c.state = callFree
 	c.free, q.freeCalls = q.freeCalls, c
-	p.numTaken--
+	p.donors -= lane
 	e.armed, e.taker = e.gen, t
 	e.cookie, e.buffer = x[hart.S10], buffer
 

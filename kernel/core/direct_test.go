@@ -22,7 +22,7 @@ type outcome struct {
 	caller             uint32
 	armed, taker       uint32
 	cookie, buffer     uint64
-	taken              uint32
+	donors             uint64
 	deadlines          int
 	rights             [2]abi.Rights // of what a6 names
 	first              int64
@@ -55,7 +55,7 @@ func (s *sim) outcome(c, v proc, ep uint32) outcome {
 		rights[i] = s.caps[s.lookup(q.Process, q.main.Frame.X[hart.A6])].rights
 	}
 	return outcome{c.main.Frame.X, v.main.Frame.X, c.main.state, v.main.state, c.main.due(), v.main.due(), c.Process.callDue, s.h.cur.id, s.callsUsed(), s.switchCount(), r, caller,
-		e.armed, taker, e.cookie, e.buffer, v.numTaken, s.h.deadline.n, rights, s.h.deadline.first, e.onList, c.pending != 0, v.pending != 0}
+		e.armed, taker, e.cookie, e.buffer, v.donors, s.h.deadline.n, rights, s.h.deadline.first, e.onList, c.pending != 0, v.pending != 0}
 }
 
 // due returns the deadline of the wait of t, 0 for none.

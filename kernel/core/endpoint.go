@@ -59,6 +59,7 @@ func (k *Kernel) closeEndpoint(i uint32) {
 		c := e.queue.head
 		k.removeCall(&e.queue, c)
 		e.count--
+		k.undonate(&k.calls[c], s)
 		k.finish(c, abi.ECLOSED)
 	}
 	if e.prev != 0 {

@@ -93,8 +93,10 @@ func (k *Kernel) sysThreadJoin(t *Thread) abi.Errno {
 		if k.passed(x[hart.A1]) {
 			return abi.ETIMEDOUT
 		}
-		t.object, t.waitDue = n, int64(x[hart.A1])
-		k.block(t, threadJoining, nil)
+		t.state, t.object, t.waitDue = threadJoining, n, int64(x[hart.A1])
+		p.asleep++
+		k.block(t)
+		k.pick()
 	}
 	x[hart.A0] = 0
 	return abi.OK
@@ -118,9 +120,11 @@ func (k *Kernel) sysFutexWait(t *Thread) abi.Errno {
 		return abi.ETIMEDOUT
 	}
 	p.futexOrder++
-	t.object, t.order, t.waitDue = at, p.futexOrder, int64(x[hart.A2])
+	t.state, t.object, t.order, t.waitDue = threadFutex, at, p.futexOrder, int64(x[hart.A2])
 	x[hart.A0] = 0
-	k.block(t, threadFutex, nil)
+	p.asleep++
+	k.block(t)
+	k.pick()
 	return abi.OK
 }
 

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/hart"
 )
 
@@ -176,6 +177,7 @@ func (h *Hart) current() uint32 {
 // scheduler checks threads, and what harts run and have queued.
 func (c *checker) scheduler() {
 	var running [MaxHarts]int
+	var asleep [maxProcesses + 1]uint32
 	ready := 0
 	for i := range c.threads[1:] {
 		t := &c.threads[i+1]
@@ -190,6 +192,9 @@ func (c *checker) scheduler() {
 		c.want((t.state == threadWaiting) == (p.waiter == t.id), "thread %d in state %d: waiter of proc %d is %d", t.id, t.state, p.id, p.waiter)
 		c.want(t.state < threadWaiting || t.waitDue == 0 || c.due(t.id, t.waitDue), "thread %d: wait deadline %d not in the heap", t.id, t.waitDue)
 		c.want(!p.doomed || t.state == threadRunning && c.harts[t.hart].pending, "thread %d in state %d: nobody stops it, and its process is doomed", t.id, t.state)
+		if t.state == threadFutex || t.state == threadJoining || t.state == threadKilling {
+			asleep[p.id]++
+		}
 		switch t.state {
 		case threadRunning:
 			running[t.hart]++
@@ -210,6 +215,9 @@ func (c *checker) scheduler() {
 			c.want(false, "thread %d: state %d", t.id, t.state)
 		}
 	}
+	for i, n := range asleep {
+		c.want(c.procs[i].asleep == n, "proc %d: %d threads asleep, count says %d", i, n, c.procs[i].asleep)
+	}
 	for i := range c.harts {
 		ready -= c.hart(i, running[i])
 	}
@@ -220,16 +228,17 @@ func (c *checker) scheduler() {
 // queue.
 func (c *checker) hart(i, running int) (ready int) {
 	h, m := &c.harts[i], &c.machine[i]
-	c.want(h.index == uint32(i) && (i < c.numHarts || h.cur == nil && h.ready.head == 0 && h.deadline.n == 0), "hart %d: index %d, runs %d", i, h.index, h.current())
+	c.want(h.index == uint32(i) && (i < c.numHarts || h.cur == nil && h.waiting == 0 && h.deadline.n == 0), "hart %d: index %d, runs %d", i, h.index, h.current())
 	c.want(running <= 1 && running == 1 == (h.cur != nil), "hart %d: %d threads run, current is %d", i, running, h.current())
-	prev := uint32(0)
-	for j := h.ready.head; j != 0; j = c.threads[j].next {
-		t := &c.threads[j]
-		c.want(t.prev == prev && t.state == threadReady && t.queue == h.index, "hart %d: ready queue broken at thread %d", i, j)
-		prev = j
-		ready++
+	for class := range abi.Class(abi.Classes) {
+		ready += c.queue(h, class)
 	}
-	c.want(prev == h.ready.tail, "hart %d: ready queue ends at %d, tail says %d", i, prev, h.ready.tail)
+	c.want(h.lane == laneOf(h.class) && (h.alone == 1<<h.class || h.alone == several), "hart %d runs in %v, lane %#x", i, h.class, h.lane)
+	if h.cur != nil {
+		p := h.cur.proc
+		c.want(h.class <= p.effective(), "hart %d runs in %v, its process in %v", i, h.class, p.effective())
+		c.want(h.sliceEnd == 0 || h.owed || h.waiting>>h.class < 2 || h.waiting>>p.effective() < 2, "hart %d runs in %v while classes %b wait", i, h.class, h.waiting)
+	}
 	d := &h.deadline
 	for j := range d.n {
 		id := d.heap[j]
@@ -249,13 +258,29 @@ func (c *checker) hart(i, running int) (ready int) {
 	return ready
 }
 
+// queue checks the ready threads of a class on a hart and returns how many there are.
+func (c *checker) queue(h *Hart, class abi.Class) (ready int) {
+	l, prev := &h.ready[class], uint32(0)
+	for j := l.head; j != 0; j = c.threads[j].next {
+		t := &c.threads[j]
+		c.want(t.prev == prev && t.state == threadReady && t.queue == h.index && t.class == class, "hart %d: ready queue of %v broken at thread %d", h.index, class, j)
+		c.want(class >= t.proc.qos.Class() && class <= t.proc.effective(), "thread %d is ready as %v, its process works as %v", j, class, t.proc.effective())
+		c.want(h.may(t.proc) || t.lent, "thread %d is queued on hart %d, its harts are %b", j, h.index, t.proc.qos.Harts())
+		prev = j
+		ready++
+	}
+	c.want(prev == l.tail, "hart %d: ready queue of %v ends at %d, tail says %d", h.index, class, prev, l.tail)
+	c.want((prev != 0) == (h.waiting>>class&1 != 0), "hart %d: last ready thread of %v is %d, classes that wait %b", h.index, class, prev, h.waiting)
+	return ready
+}
+
 // wakeUps checks that hart i will enter the kernel when it has something to do there.
 func (c *checker) wakeUps(i, ready int) {
 	h, m := &c.harts[i], &c.machine[i]
 	n := h.Interrupts
 	c.want(h.pending == m.sent, "hart %d: interrupt under way: %v, the kernel thinks %v", i, m.sent, h.pending)
 	c.want(n.Sent <= n.Requested && n.Acknowledged+b2n(h.pending) == n.Sent && n.Trapped <= n.Acknowledged, "hart %d: interrupts %+v, one is under way: %v", i, n, h.pending)
-	c.want(ready == 0 || h.cur == nil || h.sliceEnd <= c.clock+sliceNS, "hart %d: %d threads wait, and the slice of the running one ends at %d", i, ready, h.sliceEnd)
+	c.want(ready == 0 || h.cur == nil || h.sliceEnd <= c.clock+abi.MaxShare*shareNS, "hart %d: %d threads wait, and the slice of the running one ends at %d", i, ready, h.sliceEnd)
 	if c.numHarts == 1 {
 		c.want(h.cur != nil || ready == 0, "idle with %d ready", ready)
 		return

@@ -58,7 +58,8 @@ type Kernel struct {
 
 	h        *Hart  // the hart that runs the kernel now
 	numHarts int    // harts that are up
-	idle     uint64 // set of harts that wait for work, by index
+	online   uint32 // the set of them, by index
+	idle     uint32 // set of harts that wait for work, by index
 
 	root   uint32 // process whose end ends the system
 	ended  bool
@@ -114,8 +115,9 @@ func New(c Config) *Kernel {
 	for i := range k.harts {
 		k.harts[i].index = uint32(i)
 		k.harts[i].deadline.first = Never
+		k.harts[i].enter(abi.Normal)
 	}
-	k.h, k.numHarts = &k.harts[0], 1
+	k.h, k.numHarts, k.online = &k.harts[0], 1, 1
 	for i := uint32(maxProcesses); i > 0; i-- {
 		k.procs[i].next, k.freeProcs = k.freeProcs, i
 		p := &k.procs[i]

@@ -35,9 +35,25 @@ const (
 	maxCalls = firstSend + maxProcesses*queuePerServer
 )
 
-// sliceNS is the time after which a running thread makes way for another that is
-// ready.
-const sliceNS = 1_000_000
+// sliceNS is the time after which a running thread makes way for another of its class
+// that is ready, if its process has the default share; shareNS is that of the smallest.
+const (
+	sliceNS = 1_000_000
+	shareNS = sliceNS / abi.DefaultShare
+)
+
+// starveNS is how long a class with ready threads is passed over for higher ones before
+// it has a slice: 2 % of a hart for each class. With three lower classes, between whose
+// slices the highest has a turn of at most ten slices, each class has its slice within
+// starveNS and 33 slices more.
+const starveNS = 50_000_000
+
+// donationReach is how many processes a class is passed on to along outstanding calls
+// when somebody calls one of them. Chains of services are much shorter.
+const donationReach = 16
+
+// stealScan is how many threads of a queue a hart looks at for one that it may run.
+const stealScan = 8
 
 // duePerTick is how many deadlines and timers a hart handles before it lets others have
 // the kernel: many may be due at the same time, and each wakes somebody.

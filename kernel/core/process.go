@@ -39,9 +39,20 @@ type Process struct {
 	callDue   int64  // no outstanding call is due earlier; 0 for none
 	freeCalls *call  // records for calls of this process
 	freeSends uint32 // records for one-way messages to it
-	numTaken  uint32 // requests being served
+
+	// The class in which p makes a call that hands the hart over, and for whom it works:
+	// one for each call of another that it has in a queue or has taken, counted in the lane
+	// of the class in which the other waits for it.
+	lane    uint64
+	donors  uint64
+	lends   uint32  // 1: a call of it that is outstanding may be in a higher lane than its own
+	turn    int64   // time slice of its threads together
+	qos     abi.QoS // as it was given; its class is that of lane
+	raised  uint32  // list of those that are to be raised, lowered that of those that were lowered
+	lowered uint32
 
 	numThreads  uint32 // that have not ended
+	asleep      uint32 // of these, wait for something else than an event
 	usedThreads uint32 // entries of the table that have been used for one
 	harts       uint64 // set of harts that may have translations of its space cached
 	next        uint32 // free list
@@ -180,6 +191,7 @@ func (k *Kernel) finishEnd(p *Process) {
 func (k *Kernel) killed(p *Process) {
 	for i := range k.threads {
 		if t := &k.threads[i]; t.state == threadKilling && t.object == uint64(p.id) {
+			t.proc.asleep--
 			k.makeReady(t)
 		}
 	}

@@ -88,6 +88,7 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 		sp := w.spec(abi.SpawnCap{Handle: abi.Handle(w.handle(q, abi.KindNone)), Rights: abi.Rights(w.rightsArg()), Badge: uint64(w.upTo(2))})
 		sp.Frames = w.pick(childBudget, childBudget, minFrames-1, minFrames, 40, 1<<30)
 		sp.NumCaps = w.pick(0, 0, 1)
+		sp.QoS = abi.QoS(w.pick(0, w.qos()))
 		if w.upTo(8) == 0 {
 			b := specBytes(&sp)
 			binary.LittleEndian.PutUint64(b[8*w.upTo(15):], w.wild())
@@ -126,6 +127,8 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 		a[0], a[1], a[2] = w.pick(wordVA, wordVA, wordVA+4), w.pick(0, 0, 0, 1), w.waitDue(q)
 	case abi.SysFutexWake:
 		a[0], a[1] = w.pick(wordVA, wordVA, wordVA+4), w.pick(0, 1, 1, 2, 16)
+	case abi.SysProcessQoS:
+		a[0], a[1] = w.pick(0, w.handle(q, abi.KindProcess), w.handle(q, abi.KindProcess)), w.pick(0, w.qos(), w.qos(), w.qos(), w.wild())
 	default:
 		w.deviceArguments(q, num, a)
 	}
@@ -136,4 +139,10 @@ func (w *world) arguments(q proc) (num uint64, r regs) {
 		num = abi.SysNop
 	}
 	return num, r
+}
+
+// qos returns a QoS, mostly of harts that there are.
+func (w *world) qos() uint64 {
+	harts := w.pick(abi.AllHarts, abi.AllHarts, 1, 2, 6)
+	return uint64(abi.NewQoS(abi.Class(w.upTo(abi.Classes)), uint16(w.pick(1, 100, abi.MaxShare)), uint32(harts)))
 }

@@ -13,18 +13,33 @@ const MaxHarts = 8
 // Hart is what one hart runs and has queued. One hart at a time runs the kernel,
 // under the lock of the hart loop; [Kernel.On] says which.
 type Hart struct {
-	index    uint32
-	cur      *Thread // that runs, nil when the hart is idle
-	ready    threadList
-	sliceEnd int64  // when the running thread must make way if another is ready
-	upcallAt int64  // when the running thread is told that it has run for a slice, if it asked
-	fpOwner  uint32 // thread whose registers are in the floating-point unit
-	pending  bool   // an interrupt is on its way
+	index uint32
+	cur   *Thread // that runs, nil when the hart is idle
+
+	// What the hart runs in. It goes along when a thread hands the hart to a server that
+	// it calls: the call is its caller's work.
+	class    abi.Class
+	alone    uint8  // waiting if no other class is; several if others were when the class was chosen
+	lane     uint64 // of class
+	sliceEnd int64  // when the running thread must make way if another is ready; 0: at once
+
+	ready    [abi.Classes]threadList
+	waiting  uint8              // set of classes with ready threads
+	passed   [abi.Classes]int64 // since when such a class is passed over for a higher one, 0 if it is not
+	repaid   bool               // the last choice among several classes was one that was owed its slice
+	owed     bool               // runs a class that was passed over for too long, to the end of the slice
+	pullAt   int64              // when it may next take a thread from another hart while it runs one
+	upcallAt int64              // when the running thread is told that it has run for a slice, if it asked
+	fpOwner  uint32             // thread whose registers are in the floating-point unit
+	pending  bool               // an interrupt is on its way
 
 	flight     flight
 	Interrupts Interrupts
 	deadline   deadlines
 }
+
+// several is no set of classes.
+const several = 0xff
 
 // Interrupts counts what harts tell each other: each request that was not covered
 // by a pending one was sent, and each that arrived was acknowledged.
@@ -40,14 +55,17 @@ func (k *Kernel) On(i int) *Hart {
 func (k *Kernel) Self() int { return int(k.h.index) }
 
 // Online adds hart i, which runs nothing yet.
-func (k *Kernel) Online(i int) { k.numHarts = max(k.numHarts, i+1) }
+func (k *Kernel) Online(i int) {
+	k.online |= 1 << i
+	k.numHarts = bits.OnesCount32(k.online)
+}
 
 // Current returns the thread that the hart must run now, nil if it is idle.
 func (h *Hart) Current() *Thread { return h.cur }
 
 // Alarm returns when the hart needs its timer interrupt, [Never] if it does not.
 func (h *Hart) Alarm() int64 {
-	if h.ready.head != 0 && h.sliceEnd < h.deadline.first {
+	if h.waiting != 0 && h.sliceEnd < h.deadline.first {
 		return h.sliceEnd
 	}
 	return h.deadline.first
@@ -93,32 +111,57 @@ func (k *Kernel) poke(h *Hart) {
 //
 //go:nosplit
 func (k *Kernel) makeReady(t *Thread) {
-	h := k.h
+	h, p := k.h, t.proc
+	if k.numHarts > 1 || h.waiting != 0 || p.lane != h.lane || p.lifted() {
+		k.queue(t)
+		return
+	}
+	// The first one, in the class of whoever runs, if anybody.
+	k.enqueue(h, t, h.class)
+	h.flight.note(t.runs + abi.Flight(abi.FlightReady-abi.FlightRun, 0, uint64(h.index)))
+	if h.cur != nil {
+		h.owed, h.sliceEnd = false, h.cur.proc.turn+k.now()
+	}
+}
+
+// queue is makeReady for any hart and class.
+func (k *Kernel) queue(t *Thread) {
+	h, class := k.h, t.proc.effective()
 	if k.numHarts > 1 {
-		h = k.place(t)
+		h = k.place(t, class)
 	}
-	first := h.ready.head == 0
-	if first && h.cur != nil {
-		// The running thread had the hart to itself; its slice starts now.
-		h.sliceEnd = k.now() + sliceNS
-	}
-	t.state, t.queue = threadReady, h.index
-	k.pushLast(&h.ready, t)
+	first := h.waiting == 0
+	k.enqueue(h, t, class)
 	k.h.flight.note(t.runs + abi.Flight(abi.FlightReady-abi.FlightRun, 0, uint64(h.index)))
-	if first && h != k.h {
+	if h.cur != nil {
+		if first {
+			// The running thread had the hart to itself; its slice starts now.
+			h.owed, h.sliceEnd = false, h.cur.proc.turn+k.now()
+		}
+		if class > h.class && !h.owed {
+			h.sliceEnd = 0
+		}
+	}
+	if h != k.h && (first || h.sliceEnd == 0) {
 		k.poke(h)
 	}
 }
 
-// place returns the hart for a thread that becomes ready: the one where it ran
-// last if that is idle, else another idle one, else where it ran last.
-func (k *Kernel) place(t *Thread) *Hart {
-	i := t.hart
-	if k.idle != 0 && k.idle>>i&1 == 0 {
-		i = uint32(bits.TrailingZeros64(k.idle))
+// enqueue puts t behind the ready threads of a class on h.
+func (k *Kernel) enqueue(h *Hart, t *Thread, class abi.Class) {
+	t.state, t.queue, t.class = threadReady, h.index, class
+	k.pushLast(&h.ready[class&classMask], t)
+	h.waiting |= 1 << (class & classMask)
+}
+
+// dequeue takes t, which is ready, from its queue.
+func (k *Kernel) dequeue(t *Thread) {
+	h := &k.harts[t.queue]
+	l := &h.ready[t.class]
+	k.remove(l, t)
+	if l.head == 0 {
+		h.waiting &^= 1 << t.class
 	}
-	k.idle &^= 1 << i // the next one goes elsewhere
-	return &k.harts[i]
 }
 
 // switchTo makes t the running thread. The previous one must be elsewhere
@@ -186,26 +229,23 @@ func (k *Kernel) yieldTo(t, s *Thread) {
 // lend makes t, whose slice another thread is about to use, the first that is ready.
 func (k *Kernel) lend(t *Thread) {
 	h := k.h
-	if h.ready.head == 0 {
-		h.sliceEnd = k.now() + sliceNS
+	if h.waiting == 0 {
+		h.sliceEnd = k.turn(h, t.proc) + k.now()
 	}
-	t.state, t.queue, t.lent = threadReady, h.index, true
+	class := t.proc.effective()
+	t.state, t.queue, t.class, t.lent = threadReady, h.index, class, true
 	t.proc.yielded = t.id
-	k.pushFirst(&h.ready, t)
+	k.pushFirst(&h.ready[class&classMask], t)
+	h.waiting |= 1 << (class & classMask)
 }
 
-// pick takes the next thread from the ready queue, or one from another hart's, or
+// pick takes the next thread from the ready queues, or one from another hart's, or
 // leaves the hart idle.
 //
 //go:nosplit
 func (k *Kernel) pick() {
 	h := k.h
-	from := h
-	if h.ready.head == 0 && k.numHarts > 1 {
-		from = k.victim()
-	}
-	head := from.ready.head
-	if head == 0 {
+	if h.waiting != h.alone && !k.choose() {
 		h.cur = nil
 		h.note(abi.FlightIdle, 0, 0)
 		if k.numHarts > 1 {
@@ -213,22 +253,92 @@ func (k *Kernel) pick() {
 		}
 		return
 	}
-	t := &k.threads[head]
-	k.remove(&from.ready, t)
-	if from != h {
-		k.stolen++
-	}
-	if t.proc.yielded == t.id {
-		t.proc.yielded = 0
+	t := k.first(h)
+	p := t.proc
+	if p.yielded == t.id {
+		p.yielded = 0
 	}
 	if t.lent {
 		// It goes on in its own slice. With a new one, it and its server could keep
 		// all others from the hart by handing it to each other.
 		t.lent = false
-	} else if h.ready.head != 0 {
-		h.sliceEnd = k.now() + sliceNS
+	} else if h.waiting != 0 {
+		h.sliceEnd = k.turn(h, p) + k.now()
 	}
 	k.switchTo(t)
+}
+
+// first takes the first thread of the class that h runs in from its queue.
+func (k *Kernel) first(h *Hart) *Thread {
+	l := &h.ready[h.class&classMask]
+	t := &k.threads[l.head]
+	if l.head = t.next; l.head == 0 {
+		l.tail = 0
+		h.waiting &^= 1 << (h.class & classMask)
+		return t
+	}
+	k.threads[l.head].prev, t.next = 0, 0
+	return t
+}
+
+// highest is the highest class in a set.
+var highest = [1 << abi.Classes]abi.Class{0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3}
+
+// choose makes the hart run in the class that it has to: the highest that has ready
+// threads, unless a lower one is passed over since starveNS. That one has a slice then,
+// which no higher class cuts short; and between two such slices the highest has a turn.
+// A hart without ready threads takes one from another. The result is false if there is
+// none.
+func (k *Kernel) choose() bool {
+	h := k.h
+	if h.waiting == 0 && (k.numHarts == 1 || !k.steal(abi.Classes-1, false)) {
+		return false
+	}
+	top := highest[h.waiting]
+	class := top
+	if h.waiting == 1<<top {
+		h.passed, h.owed = [abi.Classes]int64{}, false
+		h.enter(top)
+	} else {
+		now := k.now()
+		for c := range top {
+			switch {
+			case h.waiting>>c&1 == 0:
+			case h.passed[c] == 0:
+				h.passed[c] = now
+			case now-h.passed[c] >= starveNS && class == top && !h.repaid:
+				class = c
+			}
+		}
+		h.owed = class != top
+		h.repaid = h.owed
+		h.passed[class] = 0
+		k.threads[h.ready[class].head].lent = false // a slice of its own
+		h.enter(class)
+		h.alone = several
+	}
+	return true
+}
+
+// turn returns how long a thread of p may run on h while others of its class are ready.
+func (k *Kernel) turn(h *Hart, p *Process) int64 {
+	if h.owed || p.numThreads > 1 {
+		return k.part(h, p)
+	}
+	return p.turn
+}
+
+// part is turn for one of several threads, which together have as long as the share of
+// p says, and for whoever runs in a class that was passed over.
+func (k *Kernel) part(h *Hart, p *Process) int64 {
+	if h.owed {
+		return sliceNS
+	}
+	able := int64(p.numThreads - p.asleep)
+	if p.waiter != 0 {
+		able--
+	}
+	return max(p.turn/max(able, 1), shareNS)
 }
 
 // hartInfo writes what system_info tells of the harts into registers s3 to s9.
@@ -241,33 +351,48 @@ func (k *Kernel) hartInfo(x *[32]uint64) {
 		sum.Trapped += n.Trapped
 		sum.Acknowledged += n.Acknowledged
 	}
-	x[hart.S2+1], x[hart.S2+2] = uint64(k.numHarts), uint64(k.h.index)
+	x[hart.S2+1], x[hart.S2+2] = uint64(k.online), uint64(k.h.index)
 	x[hart.S2+3], x[hart.S2+4], x[hart.S2+5], x[hart.S2+6] = sum.Requested, sum.Sent, sum.Trapped, sum.Acknowledged
 	x[hart.S2+7] = k.stolen
 }
 
-// victim returns a hart with a thread to take for this one, which has none, or this
-// one if there is no such hart. A hart takes one thread each time it has nothing to
-// do, so that what is queued elsewhere stays there as long as it can.
-func (k *Kernel) victim() *Hart {
-	for n := 1; n < k.numHarts; n++ {
-		if v := &k.harts[(int(k.h.index)+n)%k.numHarts]; v.ready.head != 0 {
-			return v
-		}
-	}
-	return k.h
-}
-
-// preempt lets the next ready thread run and queues the running one.
+// preempt queues the running thread and runs whichever is next.
 func (k *Kernel) preempt() {
 	h := k.h
-	if h.ready.head == 0 {
+	t := h.cur
+	if h.waiting != h.alone || h.lane != t.proc.lane || t.proc.lifted() || !h.may(t.proc) {
+		k.makeWay(h, t)
 		return
 	}
-	t := h.cur
-	t.state, t.queue = threadReady, h.index
-	k.pushLast(&h.ready, t)
-	k.pick()
+	// All are of one class. Its queue turns, and is never empty meanwhile.
+	l := &h.ready[h.class&classMask]
+	next := &k.threads[l.head]
+	k.threads[l.tail].next, t.prev, t.next = t.id, l.tail, 0
+	t.state, t.queue, t.class = threadReady, h.index, h.class
+	l.tail = t.id
+	l.head = next.next
+	k.threads[l.head].prev = 0
+	if next.proc.yielded == next.id {
+		next.proc.yielded = 0
+	}
+	if next.lent {
+		next.lent = false
+	} else {
+		h.sliceEnd = k.turn(h, next.proc) + k.now()
+	}
+	k.switchTo(next)
+}
+
+// makeWay is preempt for any class and hart.
+func (k *Kernel) makeWay(h *Hart, t *Thread) {
+	if !h.may(t.proc) {
+		h.cur = nil
+		k.makeReady(t)
+		k.pick()
+	} else if h.waiting != 0 {
+		k.enqueue(h, t, t.proc.effective())
+		k.pick()
+	}
 }
 
 // Tick handles what is due: deadlines, timers, the end of a time slice. The hart
@@ -298,8 +423,11 @@ func (k *Kernel) TickAt(now int64) {
 	if h.cur == nil {
 		h.upcallAt = now + sliceNS
 		k.pick()
-	} else if h.ready.head != 0 && now >= h.sliceEnd {
+	} else if !h.may(h.cur.proc) || h.waiting != 0 && now >= h.sliceEnd {
 		k.preempt()
+	} else if h.waiting == 0 && k.numHarts > 1 && now >= h.pullAt {
+		// So that the threads of a class come to be spread over the harts.
+		k.steal(h.class, true)
 	}
 }
 

@@ -189,6 +189,8 @@ func (q proc) schedule() {
 		if q.waits() || i > 2*maxProcesses {
 			q.s.tb.Fatalf("pid %d does not get to run: thread state %d", q.pid, q.main.state)
 		}
+		// However low its class is, it has waited long enough.
+		q.s.harts[q.main.queue].passed[q.main.class] = q.s.clock - starveNS
 		q.s.turn(int(q.main.queue))
 	}
 	q.s.On(int(q.main.hart))

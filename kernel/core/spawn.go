@@ -25,6 +25,7 @@ type program struct {
 	data     []byte
 	files    uint32 // VMO of initial files, or 0
 	filesLen uint64
+	qos      abi.QoS
 }
 
 // ServiceID returns the identity that the kernel stamps on everything a service
@@ -69,6 +70,11 @@ func (k *Kernel) sysSpawn(t *Thread) abi.Errno {
 			return abi.EINVAL
 		}
 		pr.files, pr.filesLen = f.obj, s.FilesLen
+	}
+	if pr.qos = s.QoS; pr.qos == 0 {
+		pr.qos = abi.DefaultQoS
+	} else if !k.usable(pr.qos) {
+		return abi.EINVAL
 	}
 	var name [abi.MaxName]byte
 	pr.name = name[:s.NameLen]
@@ -151,6 +157,7 @@ func (k *Kernel) create(pr *program) (*Process, abi.Errno) {
 	p.pid, p.sid = uint64(k.lastPID), sid
 	k.h.note(abi.FlightStart, p.id, k.lastPID)
 	p.nameN = copy(p.name[:], pr.name)
+	p.setQoS(pr.qos)
 	var errno abi.Errno
 	if p.space, errno = sv39.NewSpace(k.pool, &p.acct, k.kernelRoot); errno == abi.OK {
 		p.space.Resolve = k.resolve[p.id]
@@ -173,7 +180,8 @@ func (p *Process) reset() {
 	p.events = callList{}
 	p.notifReady, p.epReady, p.pending, p.preferEPs = 0, 0, 0, false
 	p.callDue = 0
-	p.firstNote, p.numNotes, p.numTaken = 0, 0, 0
+	p.firstNote, p.numNotes = 0, 0
+	p.donors, p.lends, p.raised, p.lowered = 0, 0, 0, 0
 	p.endpoints, p.notifs = 0, 0
 	p.numEPs, p.numNotifs, p.numTimers, p.numVMOs = 0, 0, 0, 0
 	p.handler, p.slices = 0, false
@@ -301,8 +309,10 @@ func (k *Kernel) sysProcessKill(t *Thread) abi.Errno {
 	if q.doomed && q != p {
 		// Whoever kills may count on what the process had, its name for one. Who killed
 		// itself is gone.
-		t.object, t.waitDue = uint64(q.id), 0
-		k.block(t, threadKilling, nil)
+		t.state, t.object, t.waitDue = threadKilling, uint64(q.id), 0
+		p.asleep++
+		k.block(t)
+		k.pick()
 	}
 	return abi.OK
 }

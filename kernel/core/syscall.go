@@ -59,6 +59,7 @@ var syscalls = [abi.SysCount]func(*Kernel, *Thread) abi.Errno{
 	abi.SysThreadSelf:         (*Kernel).sysThreadSelf,
 	abi.SysFutexWait:          (*Kernel).sysFutexWait,
 	abi.SysFutexWake:          (*Kernel).sysFutexWake,
+	abi.SysProcessQoS:         (*Kernel).sysProcessQoS,
 	abi.SysFlightRead:         (*Kernel).sysFlightRead,
 }
 

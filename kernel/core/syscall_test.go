@@ -269,6 +269,27 @@ var refusals = []refusalCase{
 	{"bogus", abi.SysProcessInfo, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus} }},
 	{"endpoint", abi.SysProcessInfo, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send} }},
 	{"no right", abi.SysProcessInfo, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareChild} }},
+	{"bogus", abi.SysProcessQoS, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, 0} }},
+	{"endpoint", abi.SysProcessQoS, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.send, 0} }},
+	{"no right to ask", abi.SysProcessQoS, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareChild, 0} }},
+	{"no right", abi.SysProcessQoS, abi.EPERM, func(b *testbed) []uint64 { return []uint64{b.bareChild, uint64(abi.DefaultQoS)} }},
+	{"higher class", abi.SysProcessQoS, abi.EPERM, func(b *testbed) []uint64 { return qosArgs(abi.Interactive, abi.DefaultShare, abi.AllHarts) }},
+	{"larger share", abi.SysProcessQoS, abi.EPERM, func(b *testbed) []uint64 { return qosArgs(abi.Normal, abi.DefaultShare+1, abi.AllHarts) }},
+	{"more harts", abi.SysProcessQoS, abi.EPERM, func(b *testbed) []uint64 {
+		b.must(abi.SysProcessQoS, qosArgs(abi.Normal, abi.DefaultShare, 1)...)
+		return qosArgs(abi.Normal, abi.DefaultShare, 3)
+	}},
+	{"lower class and larger share", abi.SysProcessQoS, abi.EPERM, func(b *testbed) []uint64 { return qosArgs(abi.Idle, abi.MaxShare, abi.AllHarts) }},
+	{"class out of range", abi.SysProcessQoS, abi.EINVAL, func(b *testbed) []uint64 { return qosArgs(abi.Classes, abi.DefaultShare, abi.AllHarts) }},
+	{"class of eight bits", abi.SysProcessQoS, abi.EINVAL, func(b *testbed) []uint64 { return qosArgs(0xff, abi.DefaultShare, abi.AllHarts) }},
+	{"no share", abi.SysProcessQoS, abi.EINVAL, func(b *testbed) []uint64 { return qosArgs(abi.Idle, 0, abi.AllHarts) }},
+	{"share out of range", abi.SysProcessQoS, abi.EINVAL, func(b *testbed) []uint64 { return qosArgs(abi.Idle, abi.MaxShare+1, abi.AllHarts) }},
+	{"no hart", abi.SysProcessQoS, abi.EINVAL, func(b *testbed) []uint64 { return qosArgs(abi.Idle, 1, 0) }},
+	{"hart that is not there", abi.SysProcessQoS, abi.EINVAL, func(b *testbed) []uint64 { return qosArgs(abi.Idle, 1, 2) }},
+	{"hart that cannot be", abi.SysProcessQoS, abi.EINVAL, func(b *testbed) []uint64 { return qosArgs(abi.Idle, 1, 1<<MaxHarts) }},
+	{"bits that mean nothing", abi.SysProcessQoS, abi.EINVAL, func(b *testbed) []uint64 { return []uint64{0, uint64(abi.DefaultQoS) | 1<<24} }},
+	{"ended", abi.SysProcessQoS, abi.ENOENT, func(b *testbed) []uint64 { return []uint64{b.dead, 0} }},
+
 	{"bogus", abi.SysProcessWatch, abi.EBADF, func(b *testbed) []uint64 { return []uint64{bogus, b.note, 1} }},
 	{"bogus notification", abi.SysProcessWatch, abi.EBADF, func(b *testbed) []uint64 { return []uint64{b.child, bogus, 1} }},
 	{"endpoint", abi.SysProcessWatch, abi.EKIND, func(b *testbed) []uint64 { return []uint64{b.child, b.send, 1} }},
@@ -409,6 +430,11 @@ var refusals = []refusalCase{
 }
 
 // specs is what is wrong with the specification of a process.
+// qosArgs are the arguments of process_qos by which a process changes itself.
+func qosArgs(c abi.Class, share uint16, harts uint32) []uint64 {
+	return []uint64{0, uint64(abi.NewQoS(c, share, harts))}
+}
+
 var specs = []struct {
 	name string
 	want abi.Errno
@@ -418,6 +444,10 @@ var specs = []struct {
 	{"long name", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.NameLen = abi.MaxName + 1 }},
 	{"name in kernel memory", abi.EFAULT, func(b *testbed, sp *abi.SpawnSpec) { sp.NamePtr = badPtr }},
 	{"boot data without memory", abi.EFAULT, func(b *testbed, sp *abi.SpawnSpec) { sp.BootPtr = hole }},
+	{"class out of range", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.QoS = abi.NewQoS(abi.Classes, 1, 1) }},
+	{"share out of range", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.QoS = abi.NewQoS(abi.Idle, abi.MaxShare+1, 1) }},
+	{"harts that are not there", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.QoS = abi.NewQoS(abi.Idle, 1, 2) }},
+	{"QoS with other bits", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.QoS = abi.DefaultQoS | 1<<31 }},
 	{"many capabilities", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.NumCaps = abi.MaxSpawnCaps + 1 }},
 	{"much boot data", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.DataLen = abi.MaxBootData - 11 }},
 	{"boot data wraps", abi.EINVAL, func(b *testbed, sp *abi.SpawnSpec) { sp.DataLen = ^uint64(0) - 11 }},

@@ -30,9 +30,10 @@ type Thread struct {
 	// lent is set while a server runs in the slice of the thread, or has.
 	lent bool
 
-	hart  uint32 // index of the hart that runs it or ran it last
-	queue uint32 // index of the hart whose ready queue holds it
-	next  uint32 // ready queue
+	hart  uint32    // index of the hart that runs it or ran it last
+	queue uint32    // index of the hart whose ready queue holds it
+	class abi.Class // of that queue
+	next  uint32    // ready queue
 	prev  uint32
 
 	// Events of the flight recorder: that it calls, or answers, thread 0, and that it runs.
@@ -90,11 +91,13 @@ func (k *Kernel) stop(t *Thread) {
 	p := t.proc
 	switch t.state {
 	case threadReady:
-		k.remove(&k.harts[t.queue].ready, t)
+		k.dequeue(t)
 	case threadRunning:
 		k.harts[t.hart].cur = nil
 	case threadWaiting:
 		p.waiter = 0
+	case threadFutex, threadJoining, threadKilling:
+		p.asleep--
 	}
 	if p.yielded == t.id {
 		p.yielded = 0
@@ -139,6 +142,8 @@ func (k *Kernel) threadDue(t *Thread, now int64) {
 func (k *Kernel) wake(t *Thread, a0 uint64) {
 	if t.state == threadWaiting {
 		t.proc.waiter = 0
+	} else {
+		t.proc.asleep--
 	}
 	t.Frame.X[hart.A0] = a0
 	t.waitDue = 0

@@ -232,15 +232,15 @@ func TestEndOnOtherHarts(t *testing.T) {
 	s := newSim(t)
 	poked := 0
 	s.Kernel.interrupt = func(int) { poked++ }
-	s.Online(1)
-	s.Online(2)
 	q, h := s.spawn()
 	a, _ := q.thread()
 	b, _ := q.thread()
 	q.wait(0, 0)
 	s.root.schedule()
+	s.Online(1)
+	s.Online(2)
 	for i, th := range []*Thread{a.main, b.main} {
-		s.remove(&s.harts[th.queue].ready, th)
+		s.dequeue(th)
 		s.On(i + 1)
 		s.switchTo(th)
 	}

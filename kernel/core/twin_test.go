@@ -433,7 +433,10 @@ func (p *twinProcess) end() {
 	for len(p.eps) > 0 {
 		p.eps[0].close()
 	}
-	for _, c := range slices.Clone(p.calls) {
+	// In the order of the kernel's records, which the reply right tells: that is the order
+	// in which servers hear of it.
+	byRecord := func(a, b *twinCall) int { return int(a.right&rightIndex) - int(b.right&rightIndex) }
+	for _, c := range slices.SortedStableFunc(slices.Values(p.calls), byRecord) {
 		if c.state == callQueued || c.state == callTaken {
 			c.withdraw()
 		}
@@ -442,8 +445,7 @@ func (p *twinProcess) end() {
 		}
 		c.state, c.cap = callFree, nil
 	}
-	// In the order of the kernel's records, which the reply right tells.
-	slices.SortFunc(p.serving, func(a, b *twinCall) int { return int(uint32(a.right)) - int(uint32(b.right)) })
+	slices.SortFunc(p.serving, byRecord)
 	for len(p.serving) > 0 {
 		c := p.serving[0]
 		p.serving = p.serving[1:]

@@ -3,6 +3,7 @@
 package kselftest
 
 import (
+	"math/bits"
 	"sync/atomic"
 
 	"nexus.internal/ipc"
@@ -26,7 +27,7 @@ type interrupts struct{ requested, sent, trapped, acknowledged, stolen uint64 }
 // hartCounts returns how many harts run and what they have told each other.
 func hartCounts() (n uint64, c interrupts) {
 	d := caller(self).event(abi.SysSystemInfo, ipc.Regs{A: [8]uint64{spawnCap}}).Data
-	return d[1], interrupts{requested: d[3], sent: d[4], trapped: d[5], acknowledged: d[6], stolen: d[7]}
+	return uint64(bits.OnesCount64(d[1])), interrupts{requested: d[3], sent: d[4], trapped: d[5], acknowledged: d[6], stolen: d[7]}
 }
 
 // harts returns how many harts run.
