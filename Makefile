@@ -29,7 +29,7 @@ TESTS   := $(TESTFILES) -manifest cmd/mkimage/system/test/client.toml
 ENDURE  := $(TESTFILES) -manifest $(BUILD)/endurance.toml -env SPAWN_ROUNDS=10000
 SOURCES := board cmd ipc kernel svc test
 
-.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance soak soak-slice test-std test-std-smp dep-gate diag-os bench mutants fmt vet lint vuln clean
+.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance soak soak-slice test-std test-std-smp dep-gate diag-os bench bench-smp mutants fmt vet lint vuln clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -109,6 +109,10 @@ bench: programs ## count instructions and compare with the baseline (UPDATE=1 ma
 	$(SETUP) qemu
 	$(MKIMAGE) build $(SYSTEM) -env BENCH=1 -o $(BUILD)/nexus-bench.img
 	@$(GO) run ./cmd/bench $(if $(UPDATE),-update)
+
+bench-smp: programs ## calls of two pairs on two harts against one pair on one, on a quiet machine
+	$(SETUP) qemu
+	@$(GO) run ./cmd/bench -only smp2_scaling
 
 mutants: build ## plant faults, one at a time, and see each caught
 	$(SETUP) qemu cc git

@@ -183,7 +183,7 @@ func (f *faults) end() {
 	crash.Seal(f.record, f.report.N)
 	switch f.options.OnFault {
 	case crash.Halt:
-		return // the hart waits for ever, with the kernel's lock
+		return // the hart waits for ever, with the locks that it has
 	case crash.Reset:
 		f.m.Reset()
 	}

@@ -18,8 +18,9 @@ import (
 type cpu struct {
 	l     *loop
 	index int
-	id    uint64 // as the machine names the hart
-	armed int64  // when its timer interrupt comes
+	id    uint64    // as the machine names the hart
+	armed int64     // when its timer interrupt comes
+	lock  hart.Lock // held by the hart while it runs the kernel, and by whoever has all of it
 	state atomic.Uint32
 	entry hart.Entry
 	g     any    // keeps the hart's g
@@ -29,7 +30,7 @@ type cpu struct {
 // States of a cpu.
 const (
 	cpuDown    = iota // has not started
-	cpuUp             // waits for the lock for the first time
+	cpuUp             // waits for the kernel for the first time
 	cpuRunning        // runs processes
 	cpuParked         // will not run anything any more
 )
@@ -68,8 +69,8 @@ func carveStacks(m *Machine) (regions []sv39.Region, stacks []mem.Range) {
 	return regions, stacks
 }
 
-// startOthers starts the other harts, one after another, and takes the lock for the
-// hart that runs. A hart that does not come is reported, and the system runs
+// startOthers starts the other harts, one after another, and takes the kernel for
+// the hart that runs. A hart that does not come is reported, and the system runs
 // without it.
 func (l *loop) startOthers() {
 	l.cpus = make([]cpu, 1+len(l.m.Others))
@@ -81,7 +82,7 @@ func (l *loop) startOthers() {
 	if len(l.m.Others) == 0 {
 		return
 	}
-	l.lock.Lock()
+	l.takeAll()
 	hart.Started = func(i int) { l.cpus[i].begin() }
 	for i, id := range l.m.Others {
 		c := &l.cpus[i+1]
@@ -104,30 +105,30 @@ func (l *loop) startOthers() {
 		print("KINIT: cpu", c.index, " online\n")
 	}
 	if !l.smp {
-		l.lock.Unlock()
+		l.giveAll()
 	}
 }
 
 // begin is where a started hart arrives.
 func (c *cpu) begin() {
 	if c.state.CompareAndSwap(cpuDown, cpuUp) {
-		c.l.lock.Lock()
+		c.l.takeAll()
 		if c.state.Load() == cpuRunning {
 			c.run()
 		}
-		c.l.lock.Unlock()
+		c.l.giveAll()
 	}
 	hart.Mask()
 	c.state.Store(cpuParked)
 }
 
-// stopOthers waits until no other hart runs anything, and leaves the lock with this
-// one. A hart that does not stop within the time that it had to start is left.
+// stopOthers waits until no other hart runs anything, and leaves the kernel to
+// this one. A hart that does not stop within the time that it had to start is left.
 func (l *loop) stopOthers() {
 	if !l.smp {
 		return
 	}
-	l.lock.Unlock()
+	l.giveAll()
 	for i := range l.cpus[1:] {
 		c := &l.cpus[i+1]
 		if c.state.Load() != cpuRunning {
@@ -137,13 +138,13 @@ func (l *loop) stopOthers() {
 		for until := l.now() + startTimeoutNS; c.state.Load() == cpuRunning && l.now() < until; {
 		}
 	}
-	l.lock.Lock()
+	l.takeAll()
 	l.smp = false
 	l.kernel.On(0)
 }
 
 // run is the hart loop. With several harts it is entered, and returns, with the
-// lock held. It returns when the root process has ended.
+// kernel taken. It returns when the root process has ended.
 func (c *cpu) run() {
 	c.gAt = hart.G()
 	h := c.l.kernel.On(c.index)
@@ -168,7 +169,7 @@ func (c *cpu) runAlone(h *core.Hart, t *core.Thread) {
 		if alarm := h.Alarm(); alarm < c.armed {
 			c.arm(alarm)
 		}
-		t = c.enter(k, t)
+		t = c.enter(k, h, t)
 		if t.Frame.Full == 0 {
 			k.Syscall(t)
 		} else {
@@ -203,7 +204,7 @@ func (c *cpu) lower(h *core.Hart) {
 // lacks the message: it goes from the sender's frame into the processor.
 //
 //go:nosplit
-func (c *cpu) enter(k *core.Kernel, t *core.Thread) *core.Thread {
+func (c *cpu) enter(k *core.Kernel, h *core.Hart, t *core.Thread) *core.Thread {
 	from, last := &t.Frame, t
 	for t != nil {
 		last = t
@@ -215,11 +216,11 @@ func (c *cpu) enter(k *core.Kernel, t *core.Thread) *core.Thread {
 		due := uint64(0)
 		switch t.Frame.X[hart.A7] {
 		case abi.SysCall:
-			if t, due = k.CallDirect(t); t == nil {
+			if t, due = k.CallDirect(h, t); t == nil {
 				t, due = k.CarryCall(last)
 			}
 		case abi.SysReply:
-			if t, due = k.ReplyDirect(t); t == nil {
+			if t, due = k.ReplyDirect(h, t); t == nil {
 				t, due = k.CarryReply(last)
 			}
 		case abi.SysNop:
@@ -234,17 +235,56 @@ func (c *cpu) enter(k *core.Kernel, t *core.Thread) *core.Thread {
 	return last
 }
 
-// runShared runs t until its next trap and handles that. The lock is free while t
-// runs.
+// takeAll makes the kernel the hart's alone: no other one runs it, not even the direct
+// path. The locks are taken in the order of the harts, so that two that want all of
+// them do not wait for each other.
+func (l *loop) takeAll() {
+	for i := range l.cpus {
+		l.cpus[i].lock.Lock()
+	}
+}
+
+// giveAll lets others run the kernel.
+func (l *loop) giveAll() {
+	for i := range l.cpus {
+		l.cpus[i].lock.Unlock()
+	}
+}
+
+// enterShared runs t, and then those to whom each hands the hart directly between
+// processes that only this hart has to do with, under its own lock. It returns the one
+// whose trap is not of this kind.
+//
+//go:nosplit
+func (c *cpu) enterShared(k *core.Kernel, h *core.Hart, t *core.Thread) *core.Thread {
+	for {
+		hart.Enter(&t.Frame, &t.Frame)
+		if t.Frame.Full != 0 {
+			return t
+		}
+		c.lock.Lock()
+		next := k.DirectAtHome(h, t)
+		if next == nil {
+			c.lock.Unlock()
+			return t
+		}
+		hart.SetSATP(next.Frame.SATP) // see runShared
+		c.lock.Unlock()
+		t = next
+	}
+}
+
+// runShared runs t, and those to whom it hands the hart, until a trap that takes the
+// kernel for itself, and handles that. No lock is held while they run.
 func (c *cpu) runShared(h *core.Hart, t *core.Thread) {
 	k := c.l.kernel
 	c.lower(h)
 	// Out of the space of whoever ran before: its tables may be freed as soon as
 	// another hart runs the kernel.
 	hart.SetSATP(t.Frame.SATP)
-	c.l.lock.Unlock()
-	hart.Enter(&t.Frame, &t.Frame)
-	c.l.lock.Lock()
+	c.l.giveAll()
+	t = c.enterShared(k, h, t)
+	c.l.takeAll()
 	k.On(c.index)
 	if t.Frame.Interrupted(hart.CauseSoftware) {
 		// Also if t is doomed: an interrupt that is not acknowledged would keep all
@@ -301,13 +341,13 @@ func (c *cpu) wait() int64 {
 	if l.smp {
 		hart.SetSATP(kernelSATP(l.root))
 		k.Idle(c.index)
-		l.lock.Unlock()
+		l.giveAll()
 	}
 	from := l.now()
 	hart.Wait()
 	to := l.now()
 	if l.smp {
-		l.lock.Lock()
+		l.takeAll()
 		k.On(c.index)
 		k.Awake(c.index)
 		if hart.TakeInterrupt() {

@@ -70,9 +70,8 @@ type loop struct {
 	tickNS int64
 	stacks []mem.Range // of the other harts
 
-	smp  bool      // more than one hart runs: the kernel needs the lock
-	lock hart.Lock // held by the hart that runs the kernel
-	cpus []cpu     // the boot hart first
+	smp  bool  // more than one hart runs: the kernel needs locks
+	cpus []cpu // the boot hart first
 
 	faults faults
 }

@@ -7,7 +7,9 @@
 // readiness, in a QEMU whose clock advances by one nanosecond per instruction, and
 // collects lines "bench: NAME N insns". Such counts are the same on every machine.
 // A figure that is more than 2 % worse than the baseline fails the run, and so
-// does one that is missing; -update makes what was measured the new baseline.
+// does one that is missing; -update makes what was measured the new baseline. One
+// figure, smp2_scaling, is a ratio on the wall clock and is measured only when -only
+// names it: see scaling.go.
 package main
 
 import (
@@ -67,6 +69,9 @@ func run(ctx context.Context) error {
 	img := filepath.Join(dir, "bench.img")
 	if err := bakeBench(img, *kernel, *programs, *only); err != nil {
 		return err
+	}
+	if *only == scalingName {
+		return scaling(ctx, img, *timeout, *verbose)
 	}
 	got := figures{}
 	for _, image := range []struct{ name, file string }{{"bench", img}, {"system", *system}} {

@@ -30,7 +30,7 @@ func (k *Kernel) CarryCall(t *Thread) (next *Thread, due uint64) {
 		return nil, 0
 	}
 	x[hart.A1], x[hart.A4] = min(meta&abi.MetaLen, abi.MaxInline), 0
-	next, due = k.CallDirect(t)
+	next, due = k.CallDirect(k.h, t)
 	x[hart.A1], x[hart.A4] = meta, cap
 	if next != nil {
 		next.Frame.X[hart.A5] = meta&abi.MetaLen | p.pid<<32
@@ -71,7 +71,7 @@ func (k *Kernel) CarryReply(t *Thread) (next *Thread, due uint64) {
 		s.state, s.lent = threadWaiting, false
 	}
 	x[hart.A1], x[hart.A4] = min(meta&abi.MetaLen, abi.MaxInline), 0
-	next, due = k.ReplyDirect(t)
+	next, due = k.ReplyDirect(k.h, t)
 	x[hart.A1], x[hart.A4] = meta, cap
 	if next != nil {
 		next.Frame.X[hart.A5] = meta & abi.MetaLen

@@ -19,12 +19,12 @@ import (
 // The second result is not 0 if a deadline came with the call or the wait, which
 // [Kernel.ArmDue] arms then.
 
-// CallDirect hands the request of t to its waiting server.
+// CallDirect hands the request of t, which runs on a hart, to its waiting server.
 //
 // Cost: see bench ipc_call_64 in docs/performance.md.
 //
 //go:nosplit
-func (k *Kernel) CallDirect(t *Thread) (next *Thread, due uint64) {
+func (k *Kernel) CallDirect(on *Hart, t *Thread) (next *Thread, due uint64) {
 	p, x := t.proc, &t.Frame.X
 	c, h, length := p.freeCalls, x[hart.A0], x[hart.A1]
 	lane := p.lane
@@ -70,17 +70,17 @@ func (k *Kernel) CallDirect(t *Thread) (next *Thread, due uint64) {
 	t.state, s.state = threadWaiting, threadRunning
 	wait := x[hart.S10]
 	t.waitDue = int64(wait)
-	k.h.run(s, t.calls)
+	on.run(s, t.calls)
 	return s, wait | deadline
 }
 
-// ReplyDirect hands the reply of t to its waiting client and arms the endpoint
+// ReplyDirect hands the reply of t, which runs on a hart, to its waiting client and arms the endpoint
 // that its process serves.
 //
 // Cost: see bench ipc_call_64 in docs/performance.md.
 //
 //go:nosplit
-func (k *Kernel) ReplyDirect(t *Thread) (next *Thread, due uint64) {
+func (k *Kernel) ReplyDirect(on *Hart, t *Thread) (next *Thread, due uint64) {
 	p, x := t.proc, &t.Frame.X
 	length := x[hart.A1]
 	if p.waiter != 0 || p.pending != 0 || length > abi.MaxInline || x[hart.A4] != 0 {
@@ -89,7 +89,7 @@ func (k *Kernel) ReplyDirect(t *Thread) (next *Thread, due uint64) {
 	right, h := x[hart.A0], x[hart.A2]
 	c, entry := &k.byRight[right<<rightGen>>rightGen], &p.handle[uint8(h)]
 	lane := c.lane
-	if c.right != right || lane != k.h.lane || c.server != p.id || entry.word != h {
+	if c.right != right || lane != on.lane || c.server != p.id || entry.word != h {
 		return nil, 0
 	}
 	e := entry.node.recv
@@ -123,7 +123,7 @@ func (k *Kernel) ReplyDirect(t *Thread) (next *Thread, due uint64) {
 	t.state, s.state = threadWaiting, threadRunning
 	wait := x[hart.A3]
 	t.waitDue = int64(wait)
-	k.h.run(s, t.replies)
+	on.run(s, t.replies)
 	return s, wait
 }
 

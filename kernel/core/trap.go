@@ -19,11 +19,11 @@ func (k *Kernel) direct(t *Thread) (next *Thread) {
 	due := uint64(0)
 	switch t.Frame.X[hart.A7] {
 	case abi.SysCall:
-		if next, due = k.CallDirect(t); next == nil {
+		if next, due = k.CallDirect(k.h, t); next == nil {
 			next, due = k.CarryCall(t)
 		}
 	case abi.SysReply:
-		if next, due = k.ReplyDirect(t); next == nil {
+		if next, due = k.ReplyDirect(k.h, t); next == nil {
 			next, due = k.CarryReply(t)
 		}
 	case abi.SysNop:

@@ -30,6 +30,10 @@ func Main() {
 		return
 	}
 	only := os.Getenv("BENCH")
+	if only == scalingName {
+		scaling()
+		return
+	}
 	for _, b := range benchmarks {
 		if only == "" || only == b.name {
 			b.run(b.name)
@@ -348,12 +352,14 @@ func child(role string) {
 		rawNotify(1<<40, uint64(abi.BootHandle(2)))
 	case "servelib":
 		serveLib()
-	case "serve", "serve4096", "servecap":
+	case "client0", "client1":
+		client(parent, uint64(abi.BootHandle(2)))
+	case "serve", "serve2", "serve4096", "servecap":
 		ep := sys(abi.SysEndpointCreate, 1, abi.MaxMessage)[0]
 		sys(abi.SysSend, parent, 0, 0, 0, sys(abi.SysCapCopy, ep, uint64(abi.RightSend|abi.RightGrant))[0])
 		send, recv := newBuffer(), newBuffer()
 		switch role {
-		case "serve":
+		case "serve", "serve2":
 			rawServe(ep, abi.MaxInline, send.address(), recv.address())
 		case "serve4096":
 			rawServe(ep, 4096, send.address(), recv.address())

@@ -55,8 +55,11 @@ TEXT ·threadSleep(SB),NOSPLIT|NOFRAME,$0
 	MOV	X10, RESULT(g)
 	JMP	·threadEnd(SB)
 
-// Waits for an event of the process.
+// Waits for an event of the process when it is told to stop.
 TEXT ·threadEvent(SB),NOSPLIT|NOFRAME,$0
+again:
+	MOV	STOP(g), X6
+	BEQ	X6, X0, again
 	MOV	X0, X11
 	MOV	X0, X12
 	MOV	X0, X13

@@ -137,6 +137,7 @@ func threads(t *tester) {
 
 	// The first thread waits for orders, so this one may not wait for events.
 	b, n = p.thread(threadEvent, 1)
+	atomic.StoreUint64(&b.stop, 1)
 	for end := now() + int64(patience); atomic.LoadUint32(&b.gone) != 0; {
 		check(now() < end, "a second thread that waits for events is not refused")
 		caller(self).sys(abi.SysYield)
