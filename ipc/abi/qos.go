@@ -42,12 +42,12 @@ const (
 
 // QoS says how a process shares the harts with others: its class in bits 0 to 7, its
 // share inside of the class, 1 to [MaxShare], in bits 8 to 23, and the set of harts that
-// its threads are queued on, by index, in bits 32 to 63. Other bits are 0. Zero is no
-// QoS: no share and no hart.
+// its threads are queued on, by index, in bits 32 to 62. Other bits are 0: a QoS as a
+// result of a system call is no error. Zero is no QoS: no share and no hart.
 type QoS uint64
 
 // AllHarts is the set of all harts that there can be.
-const AllHarts = 1<<32 - 1
+const AllHarts = 1<<31 - 1
 
 // DefaultQoS is that of a process about which nobody said anything.
 const DefaultQoS = QoS(Normal) | DefaultShare<<8 | AllHarts<<32
@@ -69,7 +69,7 @@ func (q QoS) Harts() uint32 { return uint32(q >> 32) }
 // Valid reports whether q is a QoS. Nothing that is out of range is taken for the
 // nearest that is not.
 func (q QoS) Valid() bool {
-	return q.Class() < Classes && q.Share() >= 1 && q.Share() <= MaxShare && q.Harts() != 0 && q>>24&0xff == 0
+	return q.Class() < Classes && q.Share() >= 1 && q.Share() <= MaxShare && q.Harts() != 0 && q.Harts()&^AllHarts == 0 && q>>24&0xff == 0
 }
 
 // Within reports whether nothing of q is more than in limit.

@@ -127,6 +127,21 @@ func (s *Session) wait(ctx context.Context, id uint32, flags byte) (End, error) 
 	return e, err
 }
 
+// QoS tells how a child shares the harts, and changes it if q is not 0. It takes the
+// capability of the policy for the class, and the one for shares if q has more than the
+// default: else [ipc.StatusDenied]. [ipc.StatusInvalidArgs]: q is out of range.
+// [ipc.StatusNotFound]: there is no such child that runs.
+func (s *Session) QoS(ctx context.Context, id uint32, q abi.QoS) (was abi.QoS, err error) {
+	var resp [8]byte
+	n, err := s.c.Call(ctx, OpQoS, wire.AppendU64(wire.AppendU32(nil, id), uint64(q)), resp[:])
+	d := wire.Read(resp[:n])
+	was = abi.QoS(d.U64())
+	if err == nil && !d.Done() {
+		err = ipc.ErrProtocol
+	}
+	return was, err
+}
+
 // Kill ends a child; its end can be waited for. One that was held is forgotten.
 func (s *Session) Kill(ctx context.Context, id uint32) error {
 	_, err := s.c.Call(ctx, OpKill, wire.AppendU32(nil, id), nil)

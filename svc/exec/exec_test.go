@@ -11,7 +11,7 @@ import (
 )
 
 func sample() *Request {
-	return &Request{Name: "demo.hello", File: "child-hello", Frames: 512, Flags: FlagHold, Args: []string{"hello", "", "x"}, Env: []string{"A=1", "B="}}
+	return &Request{Name: "demo.hello", File: "child-hello", Frames: 512, Flags: FlagHold, QoS: abi.NewQoS(abi.Idle, 7, 1), Args: []string{"hello", "", "x"}, Env: []string{"A=1", "B="}}
 }
 
 func TestRejectRequest(t *testing.T) {

@@ -29,6 +29,7 @@ const (
 	OpWait  = 5 // id u32 or 0 for any, flags u8 → End, when it has ended; then it is forgotten
 	OpKill  = 6 // id u32: ends it, or forgets one that was held
 	OpClose = 7 // ends the session and its children
+	OpQoS   = 8 // id u32, QoS u64 or 0 to ask only → QoS u64: what it was before
 )
 
 // OpTether is what execd calls the capability of OpOpen with, and nobody answers: that
@@ -112,6 +113,7 @@ type Request struct {
 	Length uint64 // bytes of the program in that memory
 	Frames uint32 // budget in pages
 	Flags  uint8
+	QoS    abi.QoS  // how it shares the harts; 0: as if nobody had asked
 	Args   []string // the whole list: argument 0 is what the child takes for its name
 	Env    []string // "key=value"
 }
@@ -122,6 +124,7 @@ func (r *Request) Append(b []byte) []byte {
 	b = wire.AppendString8(b, r.Name)
 	b = wire.AppendString8(b, r.File)
 	b = wire.AppendU32(wire.AppendU64(b, r.Length), r.Frames)
+	b = wire.AppendU64(b, uint64(r.QoS))
 	for _, list := range [][]string{r.Args, r.Env} {
 		b = append(b, byte(len(list)))
 		for _, s := range list {
@@ -135,7 +138,7 @@ func (r *Request) Append(b []byte) []byte {
 // with it.
 func (r *Request) Decode(b []byte) ipc.Status {
 	d := wire.Read(b)
-	*r = Request{Flags: d.U8(), Name: string(d.String8()), File: string(d.String8()), Length: d.U64(), Frames: d.U32()}
+	*r = Request{Flags: d.U8(), Name: string(d.String8()), File: string(d.String8()), Length: d.U64(), Frames: d.U32(), QoS: abi.QoS(d.U64())}
 	var over bool
 	for _, list := range []*[]string{&r.Args, &r.Env} {
 		n := int(d.U8())
@@ -153,7 +156,8 @@ func (r *Request) Decode(b []byte) ipc.Status {
 	return r.Check()
 }
 
-// Check reports what is wrong with r: a limit, or content that is not allowed.
+// Check reports what is wrong with r: a limit, or content that is not allowed. The QoS
+// is left to execd, whose audit has every decision about one.
 func (r *Request) Check() ipc.Status {
 	switch {
 	case len(r.Name) > MaxName, len(r.File) > MaxFile, r.Length > MaxProgram, r.Frames > MaxFrames,

@@ -140,7 +140,7 @@ func (s *server) create(c *child) (exec.Reason, error) {
 	}
 	spec := &ipc.SpawnSpec{
 		Name: exec.Prefix + r.Name, Program: c.program.program, Length: c.program.size,
-		Frames: uint64(r.Frames), Args: r.Args, Env: r.Env,
+		Frames: uint64(r.Frames), Args: r.Args, Env: r.Env, QoS: r.QoS,
 	}
 	for _, g := range c.given {
 		spec.Caps = append(spec.Caps, ipc.Give(g.c, g.rights))
@@ -159,6 +159,9 @@ func (s *server) create(c *child) (exec.Reason, error) {
 	}
 	c.process, c.bit, s.running[bit] = p, bit, c
 	c.session.frames += uint64(r.Frames)
+	if r.QoS != 0 {
+		s.audit(c.session.who, "allow", "applied", p.PID, abi.DefaultQoS, r.QoS)
+	}
 	return 0, nil
 }
 

@@ -52,6 +52,7 @@ type server struct {
 	spawner ipc.Spawner
 	policy  policy.Client
 	log     *slog.Logger
+	qos     *slog.Logger    // audit of decisions about classes of service
 	taken   map[uint64]bool // service ids that no child may have
 	ends    ipc.Notification[ipc.Listen]
 	console ipc.Any // with the right to give it to children
@@ -81,7 +82,11 @@ func Main(ctx context.Context, env *svc.Env) error {
 	}
 	h := journal.NewHandler(env.Name, slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn))
 	s.log = slog.New(h)
-	go h.Run(ctx, journal.Client{To: env.Dial("logd", journal.Protocol)})
+	audit := journal.NewHandler("qos", slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn))
+	s.qos = slog.New(audit)
+	logd := journal.Client{To: env.Dial("logd", journal.Protocol)}
+	go h.Run(ctx, logd)
+	go audit.Run(ctx, logd)
 	ep, err := env.Process.NewEndpoint(depth, abi.MaxMessage)
 	if err != nil {
 		return err
@@ -155,6 +160,8 @@ func (s *server) handle(q *ipc.Request) {
 		s.change(q)
 	case exec.OpWait:
 		s.wait(q)
+	case exec.OpQoS:
+		s.changeQoS(q)
 	case exec.OpClose:
 		s.close(q)
 	default:
@@ -188,6 +195,12 @@ func (s *server) spawn(q *ipc.Request) {
 	if !s.may(q, policy.Spawn, name) || r.Flags&exec.FlagConsole != 0 && !s.may(q, policy.Console, name) {
 		q.Reply(exec.Denied.Status(), nil)
 		return
+	}
+	if r.QoS != 0 {
+		if status := s.mayQoS(q, r.QoS, abi.DefaultQoS, 0); status != ipc.StatusOK {
+			q.Reply(status, nil)
+			return
+		}
 	}
 	if status := s.fetch(q, r.File); status != ipc.StatusOK {
 		q.Reply(status, nil)

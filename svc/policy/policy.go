@@ -38,6 +38,8 @@ const (
 	Spawn    = "proc.spawn"      // have processes started; the object is which
 	Create   = "proc.create"     // create processes that are no services
 	Console  = "proc.console"    // have a child of one's own print on the console
+	QoS      = "qos."            // prefix: have a child in the class that follows
+	QoSShare = "qos.share"       // have a child with more than the default share of its class
 	Delegate = "policy.delegate" // ask about other subjects
 	ReadLog  = "log.read"        // read the journal, which has what every service said
 	Device   = "device.mmio."    // prefix: own a device of the class whose name follows; the object is which

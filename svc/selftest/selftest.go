@@ -70,7 +70,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	var entropies, programs, lives, readers, parallel, drives, restarts, attacks []proof
+	var classes, entropies, programs, lives, readers, parallel, drives, restarts, attacks []proof
 	if runtime.GOMAXPROCS(0) > 1 {
 		parallel = parallelProofs
 	}
@@ -78,7 +78,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
 		case "exec":
-			programs, lives = execProofs, lifeProofs
+			classes, programs, lives = []proof{{"qos", qos}}, execProofs, lifeProofs
 		case "mortal":
 			readers, restarts = readerProofs, restartProofs
 		case "restarts":
@@ -104,7 +104,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range slices.Concat(entropies, policyProofs, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
+	for _, p := range slices.Concat(classes, entropies, policyProofs, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
 		if err := t.prove(ctx, p); err != nil {
 			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
 			return svc.Exit(1)
