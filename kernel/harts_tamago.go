@@ -18,8 +18,9 @@ import (
 type cpu struct {
 	l     *loop
 	index int
-	id    uint64    // as the machine names the hart
-	armed int64     // when its timer interrupt comes
+	id    uint64 // as the machine names the hart
+	armed int64  // when its timer interrupt comes
+	h     *core.Hart
 	lock  hart.Lock // held by the hart while it runs the kernel, and by whoever has all of it
 	state atomic.Uint32
 	entry hart.Entry
@@ -148,6 +149,7 @@ func (l *loop) stopOthers() {
 func (c *cpu) run() {
 	c.gAt = hart.G()
 	h := c.l.kernel.On(c.index)
+	c.h = h
 	c.l.kernel.Tick()
 	c.arm(h.SliceAlarm())
 	for !c.l.over() {
@@ -169,7 +171,7 @@ func (c *cpu) runAlone(h *core.Hart, t *core.Thread) {
 		if alarm := h.Alarm(); alarm < c.armed {
 			c.arm(alarm)
 		}
-		t = c.enter(k, h, t)
+		t = c.enter(k, t)
 		if t.Frame.Full == 0 {
 			k.Syscall(t)
 		} else {
@@ -204,7 +206,7 @@ func (c *cpu) lower(h *core.Hart) {
 // lacks the message: it goes from the sender's frame into the processor.
 //
 //go:nosplit
-func (c *cpu) enter(k *core.Kernel, h *core.Hart, t *core.Thread) *core.Thread {
+func (c *cpu) enter(k *core.Kernel, t *core.Thread) *core.Thread {
 	from, last := &t.Frame, t
 	for t != nil {
 		last = t
@@ -216,11 +218,11 @@ func (c *cpu) enter(k *core.Kernel, h *core.Hart, t *core.Thread) *core.Thread {
 		due := uint64(0)
 		switch t.Frame.X[hart.A7] {
 		case abi.SysCall:
-			if t, due = k.CallDirect(h, t); t == nil {
+			if t, due = k.CallDirect(c.h, t); t == nil {
 				t, due = k.CarryCall(last)
 			}
 		case abi.SysReply:
-			if t, due = k.ReplyDirect(h, t); t == nil {
+			if t, due = k.ReplyDirect(c.h, t); t == nil {
 				t, due = k.CarryReply(last)
 			}
 		case abi.SysNop:
