@@ -173,13 +173,27 @@ func execReasons(ctx context.Context, t *tester) error {
 	if err := spawn(&exec.Request{Name: "own", Length: size, Frames: child.Frames}, p, exec.BadProgram); err != nil {
 		return fmt.Errorf("program that can be written: %w", err)
 	}
-	// Memory: more than the session may have, or than there is.
+	// Memory: more than the session may have, or than there is. The children call
+	// somebody who does not answer, so that none gives its memory back meanwhile.
+	const children = exec.MaxBudget/exec.MaxFrames + 1
+	silent, err := t.env.Process.NewEndpoint(children, abi.MaxMessage)
+	if err != nil {
+		return err
+	}
+	defer silent.Close()
 	var held []uint32
-	for range exec.MaxBudget/exec.MaxFrames + 1 {
+	for range children {
 		r := bundled(fmt.Sprint("oom-", len(held)), child.Hello)
 		r.Frames, r.Flags = exec.MaxFrames, exec.FlagHold
 		id, _, err := t.session.Spawn(ctx, r, exec.Program{})
 		if err != nil {
+			return err
+		}
+		c, err := ipc.DeriveSendGrant(silent, 0)
+		if err != nil {
+			return err
+		}
+		if _, err := t.session.Give(ctx, id, ipc.MoveSend(c), abi.RightSend); err != nil {
 			return err
 		}
 		held = append(held, id)
