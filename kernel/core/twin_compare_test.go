@@ -22,7 +22,9 @@ func (w *twins) compare() {
 		w.holds(p)
 		w.queues(p)
 	}
-	w.check()
+	if w.tb.Failed() {
+		w.tb.FailNow()
+	}
 }
 
 // event compares what p was given.

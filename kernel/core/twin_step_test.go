@@ -379,8 +379,11 @@ func (w *twins) trapWith(p *twinProcess, num uint64, r *regs, errno abi.Errno, n
 func TestPropertyTwin(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newTwins(rapidTB{t, rt}, rapidChooser{rt})
-		for range rapid.IntRange(1, 200).Draw(rt, "steps") {
+		for i := range rapid.IntRange(1, 200).Draw(rt, "steps") {
 			w.step()
+			if i%checkEvery == 0 {
+				w.check()
+			}
 		}
 		w.Shutdown()
 		w.allBack()
