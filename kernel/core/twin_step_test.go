@@ -274,6 +274,9 @@ func (w *twins) dropOrMake(p *twinProcess) {
 		w.notification(p)
 	default:
 		h := w.handle(p, abi.KindNone)
+		if with := p.parents(); len(with) > 0 && w.upTo(2) == 0 {
+			h = w.oneOf(with)
+		}
 		c, num, errno := p.held(h), uint64(abi.SysCapClose), abi.OK
 		if n >= 3 {
 			num = abi.SysCapRevoke
@@ -293,6 +296,16 @@ func (w *twins) dropOrMake(p *twinProcess) {
 			w.tb.Errorf("%s returns %d, want %d", abi.Calls[num].Name, got, want)
 		}
 	}
+}
+
+// parents returns the handles of p from which something was derived.
+func (p *twinProcess) parents() (hs []uint64) {
+	for _, c := range p.caps {
+		if c.carried == nil && len(c.children) > 0 {
+			hs = append(hs, c.handle)
+		}
+	}
+	return hs
 }
 
 // accept returns the endpoint that p arms while it waits, 0 for none.
@@ -379,9 +392,9 @@ func (w *twins) trapWith(p *twinProcess, num uint64, r *regs, errno abi.Errno, n
 func TestPropertyTwin(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newTwins(rapidTB{t, rt}, rapidChooser{rt})
-		for i := range rapid.IntRange(1, 200).Draw(rt, "steps") {
+		for i := range rapid.IntRange(300, 500).Draw(rt, "steps") {
 			w.step()
-			if i%checkEvery == 0 {
+			if i%(8*checkEvery) == 0 {
 				w.check()
 			}
 		}
