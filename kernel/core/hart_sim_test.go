@@ -203,7 +203,7 @@ func (c *checker) scheduler() {
 		case threadReady:
 			ready++
 		case threadWaiting:
-			c.want(p.pending == 0, "thread %d waits with an event there", t.id)
+			c.want(p.pending == p.lends, "thread %d waits with an event there", t.id)
 		case threadFutex:
 			c.want(t.object%4 == 0 && t.order <= p.futexOrder, "thread %d waits on futex %#x as number %d of %d", t.id, t.object, t.order, p.futexOrder)
 		case threadJoining:

@@ -74,7 +74,7 @@ func (k *Kernel) undonate(c *call, s *Process) {
 	}
 	k.callsHeld++
 	s.donors -= c.lane
-	if s.donors < c.lane && (c.lane > s.lane || s.lends != 0) {
+	if c.lane > s.lane && (s.donors < c.lane || s.lends != 0) {
 		k.lower(s)
 	}
 }

@@ -154,10 +154,11 @@ func (s *shared) do() {
 		blockAt(a[0]).futexTurns(a[1])
 	case opHarts:
 		set := uint64(0)
-		for end := ticks() + a[1]/startPage().TickNS; ticks() < end; {
+		for end := ticks() + a[1]/startPage().TickNS; ticks() < end && s.stop == 0; s.count++ {
 			r := ipc.Regs{A: [8]uint64{a[0]}}
 			trap(abi.SysSystemInfo, &r)
 			set |= 1 << r.Data[2]
+			s.held |= 1 << r.Data[2]
 		}
 		a[0] = set
 	case opHoldFP:

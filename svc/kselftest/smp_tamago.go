@@ -15,8 +15,12 @@ var smpProofs = []proof{
 	{"smp online ok", smpOnline},
 	{"ipi counterfactual ok", ipiCounterfactual},
 	{"ipi resched ok", ipiResched},
+	{"test_reject_invalid_ipi_target_cpu ok", rejectInvalidTarget},
+	{"test_reject_offline_cpu_resched ok", rejectOffline},
 	{"work stealing ok", workStealing},
 	{"parallel threads ok", parallelThreads},
+	{"test_reject_steal_above_bound ok", rejectStealAboveBound},
+	{"test_reject_steal_higher_qos ok", rejectStealHigherQoS},
 	{"vmo seal harts ok", sealHarts},
 }
 
@@ -89,7 +93,7 @@ func beside(count *uint64) {
 // that would prove an interrupt.
 func ipiCounterfactual(t *tester) {
 	p := t.spinner()
-	_, before := hartCounts()
+	before := t.quiet()
 	for end := now() + 30*ms; now() < end; {
 	}
 	_, after := hartCounts()
