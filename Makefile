@@ -74,7 +74,7 @@ test-os: build ## the marker ladder in QEMU (RUN_PHASE, RUN_UNTIL_MARKER, RUN_TI
 test-smp: build ## the whole ladder with 1, 2 and 4 harts
 	$(SETUP) qemu
 	@$(GO) build -o $(BUILD)/run ./test/run
-	@for n in 1 2 4; do echo "=== harts: $$n"; SMP=$$n $(BUILD)/run os -image $(BUILD)/nexus-test.img || exit 1; done
+	@for n in 1 2 4; do echo "=== harts: $$n"; SMP=$$n REQUIRE_SMP=$$((n > 1)) $(BUILD)/run os -image $(BUILD)/nexus-test.img || exit 1; done
 
 endurance: build ## 10,000 processes and 1,000 restarts that leave nothing behind
 	$(SETUP) qemu
