@@ -55,7 +55,7 @@ func root() error {
 	t := &tester{seed: number("SOAK_SEED", 1)}
 	r := ipc.Regs{A: [8]uint64{spawnCap}}
 	trap(abi.SysSystemInfo, &r)
-	fmt.Printf("soak: seed %d on %d harts\n", t.seed, r.Data[1])
+	fmt.Printf("soak: seed %d on %d harts\n", t.seed, bits.OnesCount64(r.Data[1]))
 	var errno abi.Errno
 	if t.boardVMO, errno = try(abi.SysVMOCreate, boardSize); errno != abi.OK {
 		return fmt.Errorf("memory to share: %w", errno)
