@@ -29,7 +29,7 @@ TESTS   := $(TESTFILES) -manifest cmd/mkimage/system/test/client.toml
 ENDURE  := $(TESTFILES) -manifest $(BUILD)/endurance.toml -env SPAWN_ROUNDS=10000
 SOURCES := board cmd ipc kernel svc test
 
-.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance soak soak-slice test-std test-std-smp dep-gate diag-os bench bench-smp mutants fmt vet lint vuln clean
+.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance soak soak-slice test-std test-std-smp dep-gate diag-os bench bench-smp mutants-some mutants fmt vet lint vuln clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -113,6 +113,10 @@ bench: programs ## count instructions and compare with the baseline (UPDATE=1 ma
 bench-smp: programs ## calls of two pairs on two harts against one pair on one, on a quiet machine
 	$(SETUP) qemu
 	@$(GO) run ./cmd/bench -only smp2_scaling
+
+mutants-some: build ## those mutants that .ci/run has time for: memory, budgets, programs, donation
+	$(SETUP) qemu cc git
+	@$(GO) run ./test/mutants -run '^(archive|asid|budget|copy|dma|donation|elf)-'
 
 mutants: build ## plant faults, one at a time, and see each caught
 	$(SETUP) qemu cc git

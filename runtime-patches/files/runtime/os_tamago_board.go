@@ -243,7 +243,7 @@ func nexus_newHart(lo, hi uintptr) unsafe.Pointer {
 //go:linkname nexus_traceback
 func nexus_traceback(pc, sp, lr uintptr, gp unsafe.Pointer, buf []byte) int {
 	me := getg()
-	me.m.printlock++ // as if print's lock were ours
+	me.m.printlock++                                      // as if print's lock were ours
 	me.m.throwing, me.m.curg = throwTypeRuntime, (*g)(gp) // frames of the runtime too
 	me.writebuf = buf[:0]
 	traceback1(pc, sp, lr, (*g)(gp), unwindTrap|unwindPrintErrors)
