@@ -55,13 +55,13 @@ func parallelGoroutines(ctx context.Context, _ *tester) error {
 // one on each hart loops without a call.
 func collectBesideSpinners(ctx context.Context, _ *tester) error {
 	const collections = 5
-	var stop bool
+	var stop atomic.Bool // loaded without a call, on the target
 	var spun [64]uint64
 	var wg sync.WaitGroup
 	n := min(runtime.GOMAXPROCS(0), len(spun))
 	for i := range n {
 		wg.Go(func() {
-			for !stop {
+			for !stop.Load() {
 				spun[i]++
 			}
 		})
@@ -79,7 +79,7 @@ func collectBesideSpinners(ctx context.Context, _ *tester) error {
 	case <-ctx.Done():
 		err = errors.New("the world does not stop beside goroutines that loop")
 	}
-	stop = true
+	stop.Store(true)
 	wg.Wait()
 	for i := range n {
 		if spun[i] == 0 {
