@@ -23,7 +23,7 @@ BUILDFLAGS := -trimpath -buildvcs=false
 KERNELFLAGS := -gcflags=nexus.internal/kernel/core=-wb=false
 MKIMAGE := $(BUILD)/mkimage
 CHILDREN := hello exit0 exit42 crash
-SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -manifest cmd/mkimage/system/nexus.toml -policy cmd/mkimage/system/policy
+SYSTEM  := -board qemu-virt -kernel $(BUILD)/kernel.elf -programs $(BUILD)/services.elf -binary storage=$(BUILD)/storage.elf -manifest cmd/mkimage/system/nexus.toml -policy cmd/mkimage/system/policy
 TESTFILES := -manifest cmd/mkimage/system/test/nexus.toml -policy cmd/mkimage/system/test/policy -file kselftest=$(BUILD)/kselftest.bin $(foreach c,$(CHILDREN),-file child-$(c)=$(BUILD)/child-$(c).elf)
 TESTS   := $(TESTFILES) -manifest cmd/mkimage/system/test/client.toml
 ENDURE  := $(TESTFILES) -manifest $(BUILD)/endurance.toml -env SPAWN_ROUNDS=10000
@@ -44,6 +44,7 @@ programs: toolchain
 	@mkdir -p $(BUILD)
 	$(KERNEL) build $(BUILDFLAGS) $(KERNELFLAGS) -ldflags "-T 0x80211000 -R 0x1000" -o $(BUILD)/kernel.elf ./cmd/kernel
 	$(PROCESS) build $(BUILDFLAGS) -o $(BUILD)/services.elf ./cmd/services
+	$(PROCESS) build $(BUILDFLAGS) -o $(BUILD)/storage.elf ./cmd/storage
 	@$(GO) build -o $(MKIMAGE) ./cmd/mkimage
 
 build: programs ## build the images: build/nexus.img, and build/nexus-test.img with the tests
@@ -103,7 +104,7 @@ dep-gate: toolchain ## check what the code of each layer imports
 
 diag-os: toolchain ## vet for the target
 	@GOOSPKG=github.com/usbarmory/tamago $(TARGET) $(NEXUS_GO) vet ./board/... ./kernel/... ./cmd/kernel
-	@$(PROCESS) vet ./ipc/... ./svc/... ./cmd/services
+	@$(PROCESS) vet ./ipc/... ./svc/... ./cmd/services ./cmd/storage
 
 bench: programs ## count instructions and compare with the baseline (UPDATE=1 makes a new one)
 	$(SETUP) qemu

@@ -1,7 +1,7 @@
 // Package svc is what every service is made with: an environment ([Env]) with
 // console, log and the control endpoint to init, connections to other services
-// that survive their death ([Remote]), and the table from which the one services
-// binary picks what it is ([Table]).
+// that survive their death ([Remote]), and the table from which a binary picks which
+// service it is ([Table]).
 //
 // A service is a function:
 //
@@ -13,7 +13,7 @@
 //		return env.Serve(ctx, ipc.NewServer(ep, proto, 1, handler), ep)
 //	}
 //
-// It keeps no work in init(): all services are linked into one binary.
+// It keeps no work in init(): the services of a binary are linked together.
 package svc
 
 import (
@@ -31,7 +31,7 @@ import (
 // an [Exit].
 type Main func(ctx context.Context, env *Env) error
 
-// Table says what the services binary can be, by the name in argument 0.
+// Table says which services a binary can be, by the name in argument 0.
 type Table map[string]Main
 
 // Exit is an error that ends a process with a status of its own.

@@ -22,7 +22,8 @@ import (
 type buildCmd struct {
 	Board    string            `required:"" enum:"${boards}" placeholder:"NAME" help:"Board that the image is for: ${boards}."`
 	Kernel   string            `required:"" type:"existingfile" placeholder:"ELF" help:"Kernel."`
-	Programs string            `required:"" type:"existingfile" placeholder:"ELF" help:"Program of all services."`
+	Programs string            `required:"" type:"existingfile" placeholder:"ELF" help:"Binary of init and of the services that name no other."`
+	Binary   map[string]string `placeholder:"NAME=ELF" help:"Further binary of services; may be repeated. The manifest must name it."`
 	Manifest []string          `required:"" type:"existingfile" placeholder:"TOML" help:"Description of the system; may be repeated, each file adds services."`
 	Policy   []string          `type:"existingdir" placeholder:"DIR" help:"Directory of the policy's *.toml files; may be repeated, later ones replace rules of earlier ones."`
 	File     map[string]string `placeholder:"NAME=FILE" help:"Further entry of the archive; may be repeated."`
@@ -83,6 +84,10 @@ func (c *buildCmd) system() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	binaries, err := c.binaries(sys.Manifest.Binaries)
+	if err != nil {
+		return nil, err
+	}
 	encoded, err := manifest.Encode(&sys.Manifest)
 	if err != nil {
 		return nil, err
@@ -95,6 +100,7 @@ func (c *buildCmd) system() ([]byte, error) {
 		}
 		entries = append(entries, bake.Entry{Name: image.EntryPolicy, Data: policy})
 	}
+	entries = append(entries, binaries...)
 	// kong has checked the name.
 	board := bake.Boards[slices.IndexFunc(bake.Boards, func(b bake.Board) bool { return b.Name == c.Board })]
 	name, frames, args := sys.Boot()
@@ -106,6 +112,27 @@ func (c *buildCmd) system() ([]byte, error) {
 		return nil, err
 	}
 	return img, sys.CheckRAM(board.SBI + uint64(len(img)))
+}
+
+// binaries returns the binaries of those names, in that order; the command line must
+// have these and no others.
+func (c *buildCmd) binaries(names []string) (entries []bake.Entry, err error) {
+	for _, name := range slices.Sorted(maps.Keys(c.Binary)) {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("%w: no service is in %q", manifest.ErrBinaries, name)
+		}
+	}
+	for _, name := range names {
+		if c.Binary[name] == "" {
+			return nil, fmt.Errorf("%w: the manifest names %q, and no -binary has it", manifest.ErrBinaries, name)
+		}
+		program, err := readProgram(c.Binary[name])
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, bake.Entry{Name: name, Data: program})
+	}
+	return entries, nil
 }
 
 // policy returns the encoded rules, which must grant what sys needs.

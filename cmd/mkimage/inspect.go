@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -60,7 +61,7 @@ func inspect(out io.Writer, b []byte) error {
 
 // printManifest prints one line for each service, in start order.
 func printManifest(w io.Writer, m *manifest.Manifest) {
-	fmt.Fprintf(w, "\nservice\tid\tKiB\trestart\tready within\tcalls\n")
+	fmt.Fprintf(w, "\nservice\tid\tbinary\tKiB\trestart\tready within\tcalls\n")
 	for _, s := range m.Services {
 		calls := ""
 		for _, c := range s.Calls {
@@ -70,7 +71,7 @@ func printManifest(w io.Writer, m *manifest.Manifest) {
 			}
 			calls += " "
 		}
-		fmt.Fprintf(w, "%s\t%016x\t%d\t%s\t%v\t%s\n", s.Name, manifest.ServiceID(s.Name), s.Frames*abi.PageSize>>10,
+		fmt.Fprintf(w, "%s\t%016x\t%s\t%d\t%s\t%v\t%s\n", s.Name, manifest.ServiceID(s.Name), cmp.Or(s.Binary, image.EntryPrograms), s.Frames*abi.PageSize>>10,
 			s.Restart.Policy, s.Ready.Round(time.Millisecond), calls)
 	}
 }

@@ -2,7 +2,7 @@
 // the system into one bootable image, and shows what is in one:
 //
 //	mkimage build -board qemu-virt -kernel build/kernel.elf -programs build/services.elf \
-//		-manifest system.toml -policy policy -o build/nexus.img
+//		-binary storage=build/storage.elf -manifest system.toml -policy policy -o build/nexus.img
 //	mkimage inspect build/nexus.img
 package main
 

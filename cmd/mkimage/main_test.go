@@ -24,7 +24,12 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(env.WorkDir+"/kernel.elf", tinykernel.ELF("hello\n", 0), 0o600); err != nil {
 				return err
 			}
-			return os.WriteFile(env.WorkDir+"/services.elf", elftest.Hello().Build(), 0o600)
+			for _, name := range []string{"/services.elf", "/disks.elf"} {
+				if err := os.WriteFile(env.WorkDir+name, elftest.Hello().Build(), 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"flip": flip,

@@ -1,15 +1,15 @@
 //go:build tamago
 
-// Services is the one program of all services: argument 0 says which one a process
-// is. Their text is shared by all processes; nothing runs before main but the
-// initialisation of packages, which therefore does no work.
+// Services is the binary of init and of all services that name no other: argument 0
+// says which one a process is. Their text is shared by all processes; nothing runs
+// before main but the initialisation of packages, which therefore does no work. It
+// costs every process what it links, so that what is large and needed by few has a
+// binary of its own; see cmd/storage.
 package main
 
 import (
-	"context"
 	"os"
 
-	"nexus.internal/ipc"
 	"nexus.internal/svc"
 	"nexus.internal/svc/bench"
 	"nexus.internal/svc/execd"
@@ -19,7 +19,6 @@ import (
 	"nexus.internal/svc/logd"
 	"nexus.internal/svc/mortal"
 	"nexus.internal/svc/policyd"
-	"nexus.internal/svc/rngd"
 	"nexus.internal/svc/selftest"
 	"nexus.internal/svc/soak"
 )
@@ -29,7 +28,6 @@ var table = svc.Table{
 	"policyd":         policyd.Main,
 	"logd":            logd.Main,
 	"execd":           execd.Main,
-	"rngd":            rngd.Main,
 	"kselftest":       kselftest.Main,
 	"selftest-client": selftest.Main,
 	"mortal":          mortal.Main,
@@ -37,27 +35,16 @@ var table = svc.Table{
 }
 
 func main() {
-	name := "?"
+	// These measure and try the kernel without the help of the service framework.
 	if len(os.Args) > 0 {
-		name = os.Args[0]
+		switch os.Args[0] {
+		case "bench":
+			bench.Main()
+			return
+		case "soak":
+			soak.Main()
+			return
+		}
 	}
-	if name == "bench" {
-		bench.Main() // measures the kernel without the help of the service framework
-		return
-	}
-	if name == "soak" {
-		soak.Main() // the same
-		return
-	}
-	m := table[name]
-	if m == nil {
-		println("services: no service", name)
-		os.Exit(2)
-	}
-	env, err := svc.NewEnv(ipc.Self(), name, os.Args, os.Stdout, name == "init" || name == "kselftest")
-	if err != nil {
-		println("services:", name, err.Error())
-		os.Exit(2)
-	}
-	os.Exit(env.Run(context.Background(), m))
+	table.Start("init", "kselftest")
 }

@@ -42,7 +42,7 @@ func main() {
 	defer stop()
 	var o options
 	flag.StringVar(&o.kernel, "kernel", "build/kernel.elf", "kernel")
-	flag.StringVar(&o.programs, "programs", "build/services.elf", "program of all services")
+	flag.StringVar(&o.programs, "programs", "build/services.elf", "binary with the soak")
 	flag.StringVar(&o.small, "small", "build/kselftest.bin", "small programs for children of children")
 	flag.IntVar(&o.harts, "harts", 4, "harts of the machine")
 	flag.Uint64Var(&o.calls, "calls", 4_000_000, "random system calls of a run")

@@ -54,7 +54,7 @@ const (
 	capPrograms
 	capManifest
 	capPolicy
-	capFiles // and on: those that services have, see manifest.Manifest.Files
+	capBinaries // and on: manifest.Manifest.Binaries, then manifest.Manifest.Files
 )
 
 // Names of the services that init itself depends on.
@@ -99,14 +99,6 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spawn capability: %w", err)
 	}
-	programs, err := p.BootCap(capPrograms).Program()
-	if err != nil {
-		return nil, fmt.Errorf("programs: %w", err)
-	}
-	info, err := programs.Info()
-	if err != nil {
-		return nil, fmt.Errorf("programs: %w", err)
-	}
 	text, err := readEntry(p.BootCap(capManifest), manifest.MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
@@ -120,11 +112,19 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	s := &supervisor{
-		env: env, spawner: spawner, programs: programs, programSize: info.Size, rules: rules,
-		files: m.Files, changed: make(chan struct{}), over: make(chan error, 1),
+		env: env, spawner: spawner, binaries: map[string]binary{}, rules: rules,
+		files: m.Files, capFiles: capBinaries + len(m.Binaries), changed: make(chan struct{}), over: make(chan error, 1),
 		log: journal.NewHandler(env.Name, slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn)),
 	}
 	env.Log = slog.New(s.log)
+	if s.binaries[""], err = openBinary(p, capPrograms); err != nil {
+		return nil, fmt.Errorf("programs: %w", err)
+	}
+	for i, name := range m.Binaries {
+		if s.binaries[name], err = openBinary(p, capBinaries+i); err != nil {
+			return nil, fmt.Errorf("binary %s: %w", name, err)
+		}
+	}
 	all, err := p.BootCap(p.Start().NumCaps - 1).Devices()
 	if err != nil {
 		return nil, fmt.Errorf("devices: %w", err)
@@ -148,6 +148,16 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 		s.children = append(s.children, &child{service: &m.Services[i], index: i, id: manifest.ServiceID(m.Services[i].Name), control: ep})
 	}
 	return s, nil
+}
+
+// openBinary returns the executable that is the capability i.
+func openBinary(p ipc.Process, i int) (b binary, err error) {
+	if b.elf, err = p.BootCap(i).Program(); err != nil {
+		return b, err
+	}
+	info, err := b.elf.Info()
+	b.size = info.Size
+	return b, err
 }
 
 // readEntry returns the one CBOR item at the start of an archive entry, which is

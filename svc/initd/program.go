@@ -24,7 +24,7 @@ func (s *supervisor) opFile(q *ipc.Request, from *child) {
 		q.Reply(ipc.StatusDenied, nil)
 		return
 	}
-	entry := s.env.Process.BootCap(capFiles + i)
+	entry := s.env.Process.BootCap(s.capFiles + i)
 	info, err := entry.Info()
 	if err == nil {
 		rights := abi.RightRead | abi.RightGrant

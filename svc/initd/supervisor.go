@@ -28,22 +28,28 @@ const maxRefusals = 16
 
 // supervisor is the state of init.
 type supervisor struct {
-	env         *svc.Env
-	spawner     ipc.Spawner
-	programs    ipc.VMO[ipc.ReadExec]
-	programSize uint64
-	rules       []byte // the policy, for policyd
-	policy      policy.Client
-	log         *journal.Handler
-	ends        []ipc.Notification[ipc.Listen] // of children: bit index%watchBits of index/watchBits
-	over        chan error                     // how the system ends
-	devices     []*device                      // the list never changes
+	env      *svc.Env
+	spawner  ipc.Spawner
+	binaries map[string]binary // by their names in the manifest; never changes
+	files    []string          // names of the archive's entries from capFiles on
+	capFiles int
+	rules    []byte // the policy, for policyd
+	policy   policy.Client
+	log      *journal.Handler
+	ends     []ipc.Notification[ipc.Listen] // of children: bit index%watchBits of index/watchBits
+	over     chan error                     // how the system ends
+	devices  []*device                      // the list never changes
 
 	mu       sync.Mutex // guards what follows and the state of children
 	children []*child
-	files    []string      // names of the archive's entries from capFiles on
 	changed  chan struct{} // closed and replaced when a child's state changes
 	closing  bool
+}
+
+// binary is an executable with services.
+type binary struct {
+	elf  ipc.VMO[ipc.ReadExec]
+	size uint64
 }
 
 // child is a service of the manifest with its process, if it has one.
@@ -126,8 +132,9 @@ func (s *supervisor) start(c *child, argument ...string) (uint32, error) {
 
 // spawn creates the process of c. The lock is held.
 func (s *supervisor) spawn(c *child) (uint32, error) {
+	b := s.binaries[c.service.Binary]
 	spec := &ipc.SpawnSpec{
-		Name: c.service.Name, Program: s.programs, Length: s.programSize, Frames: c.service.Frames,
+		Name: c.service.Name, Program: b.elf, Length: b.size, Frames: c.service.Frames,
 		Args: slices.Concat([]string{c.service.Program}, c.service.Args, c.argument), Env: c.service.Env,
 		Caps: []ipc.Given{ipc.GiveSend(c.control, c.badge())},
 	}

@@ -36,6 +36,7 @@ const (
 	MaxCalls    = 32               // services that one service may call
 	MaxDevices  = 8                // devices that one service may own
 	MaxFiles    = 8                // entries of the archive that services may have
+	MaxBinaries = 4                // executables with services, beside the one that has init
 	MaxStrings  = 16               // arguments, and environment strings, of one service
 	MaxString   = 256              // bytes of one of them
 	MaxFrames   = 1 << 20          // pages of one budget: 4 GiB, all memory below user space
@@ -64,6 +65,7 @@ var (
 	ErrRestart   = errors.New("manifest: restart policy out of range")
 	ErrDevices   = errors.New("manifest: devices unknown, listed twice or too many")
 	ErrFiles     = errors.New("manifest: files unknown, listed twice or too many")
+	ErrBinaries  = errors.New("manifest: binaries unknown, listed twice or too many")
 	ErrStrings   = errors.New("manifest: arguments or environment out of range")
 )
 
@@ -105,7 +107,7 @@ type Call struct {
 // Service is one process that init starts.
 type Service struct {
 	Name      string        `cbor:"1,keyasint"`
-	Program   string        `cbor:"2,keyasint"`           // its main function in the services binary
+	Program   string        `cbor:"2,keyasint"`           // its main function in the binary
 	Args      []string      `cbor:"3,keyasint,omitempty"` // behind the program's name
 	Env       []string      `cbor:"4,keyasint,omitempty"` // "key=value"
 	Frames    uint64        `cbor:"5,keyasint"`           // budget in pages
@@ -119,6 +121,7 @@ type Service struct {
 	Devices   []string      `cbor:"13,keyasint,omitempty"` // that it may own; see Device
 	Files     []string      `cbor:"14,keyasint,omitempty"` // entries of the archive that it may have
 	Spawner   bool          `cbor:"15,keyasint,omitempty"` // may create processes that are no services, of all files, and pass its console on
+	Binary    string        `cbor:"16,keyasint,omitempty"` // entry of the archive with the executable; empty: that of init
 }
 
 // Manifest is the whole system, in start order.
@@ -128,6 +131,9 @@ type Manifest struct {
 	// Files are the entries of the archive behind those that init itself needs: all
 	// that services have, in the order of their names.
 	Files []string `cbor:"3,keyasint,omitempty"`
+	// Binaries are the entries of the archive in front of those: the executables that
+	// services have beside the one that has init, in the order of their names.
+	Binaries []string `cbor:"4,keyasint,omitempty"`
 }
 
 // Lookup returns the service of that name, or nil.
@@ -228,7 +234,7 @@ var decoding = func() cbor.DecMode {
 		TagsMd:            cbor.TagsForbidden,
 		MaxNestedLevels:   6, // manifest, services, service, calls, call, name
 		MaxArrayElements:  MaxServices,
-		MaxMapPairs:       16,
+		MaxMapPairs:       32, // a service has fewer
 		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
 	}.DecMode()
 	if err != nil {
@@ -296,13 +302,19 @@ func (m *Manifest) Validate() error {
 		}
 		place[s.Name], ids[id] = i, s.Name
 	}
-	if err := validFiles(m.Files); err != nil {
+	if err := validFiles(m.Files, MaxFiles, ErrFiles); err != nil {
+		return err
+	}
+	if err := validFiles(m.Binaries, MaxBinaries, ErrBinaries); err != nil {
 		return err
 	}
 	for i := range m.Services {
 		s := &m.Services[i]
 		if err := s.validate(); err != nil {
 			return fmt.Errorf("%w: service %q", err, s.Name)
+		}
+		if s.Binary != "" && !slices.Contains(m.Binaries, s.Binary) {
+			return fmt.Errorf("%w: %q is in %q", ErrBinaries, s.Name, s.Binary)
 		}
 		for _, name := range s.Files {
 			if !slices.Contains(m.Files, name) {
@@ -351,7 +363,7 @@ func (s *Service) validate() error {
 			return fmt.Errorf("%w: %.40q", ErrDevices, name)
 		}
 	}
-	if err := validFiles(s.Files); err != nil {
+	if err := validFiles(s.Files, MaxFiles, ErrFiles); err != nil {
 		return err
 	}
 	for _, list := range [][]string{s.Args, s.Env} {
@@ -372,14 +384,14 @@ func (s *Service) validate() error {
 	return s.Restart.validate()
 }
 
-// validFiles checks a list of names of files, which stand in their order.
-func validFiles(names []string) error {
-	if len(names) > MaxFiles {
-		return fmt.Errorf("%w: %d", ErrFiles, len(names))
+// validFiles checks a list of at most limit names of entries, which stand in their order.
+func validFiles(names []string, limit int, reason error) error {
+	if len(names) > limit {
+		return fmt.Errorf("%w: %d", reason, len(names))
 	}
 	for i, name := range names {
 		if !validName(name) || i > 0 && names[i-1] >= name {
-			return fmt.Errorf("%w: %q", ErrFiles, name)
+			return fmt.Errorf("%w: %q", reason, name)
 		}
 	}
 	return nil

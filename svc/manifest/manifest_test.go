@@ -15,9 +15,9 @@ import (
 
 // sample returns a valid manifest of three services.
 func sample() *Manifest {
-	return &Manifest{Version: Version, Services: []Service{
+	return &Manifest{Version: Version, Binaries: []string{"storage"}, Services: []Service{
 		{Name: "policyd", Program: "policyd", Frames: 1024, Ready: time.Second, Essential: true, Calls: []Call{{Name: "logd", Lazy: true}}},
-		{Name: "logd", Program: "logd", Frames: 1024, Ready: time.Second, Console: true,
+		{Name: "logd", Program: "logd", Binary: "storage", Frames: 1024, Ready: time.Second, Console: true,
 			Restart: Restart{Policy: OnFailure, Backoff: time.Millisecond, MaxBackoff: time.Second, Limit: 3, Window: time.Minute}},
 		{Name: "selftest-client", Program: "selftest-client", Frames: 1024, Ready: time.Second, Spawn: true,
 			Args: []string{"-v"}, Env: []string{"A=b"}, Devices: []string{"rng", "blk1"}, Calls: []Call{{Name: "policyd"}, {Name: "logd"}}},
@@ -122,6 +122,9 @@ func TestRejectManifest(t *testing.T) {
 		{"files out of order", func(m *Manifest, _ *Service) { m.Files = []string{"b", "a"} }, ErrFiles},
 		{"bad file", func(m *Manifest, _ *Service) { m.Files = []string{"../a"} }, ErrFiles},
 		{"many files", func(m *Manifest, _ *Service) { m.Files = make([]string, MaxFiles+1) }, ErrFiles},
+		{"unknown binary", func(_ *Manifest, c *Service) { c.Binary = "other" }, ErrBinaries},
+		{"binary twice", func(m *Manifest, _ *Service) { m.Binaries = []string{"a", "a"} }, ErrBinaries},
+		{"many binaries", func(m *Manifest, _ *Service) { m.Binaries = make([]string, MaxBinaries+1) }, ErrBinaries},
 		{"policy", func(_ *Manifest, c *Service) { c.Restart.Policy = policies }, ErrRestart},
 		{"bounds of never", func(_ *Manifest, c *Service) { c.Restart.Limit = 1 }, ErrRestart},
 		{"no back-off", func(m *Manifest, _ *Service) { m.Services[1].Restart.Backoff = 0 }, ErrRestart},

@@ -1,41 +1,17 @@
 package rngd
 
 import (
-	"hash"
-
-	"golang.org/x/crypto/blake2s"
+	"crypto/hmac"
+	"crypto/sha256"
 )
 
-// drbg is HMAC_DRBG of NIST SP 800-90A, section 10.1.2: whoever learns its state learns
-// nothing that it said before, and after a reseed nothing that it says.
-//
-// Its hash is BLAKE2s, as strong as SHA-256 and as long. Every process of the services
-// binary initialises the packages of all: the standard library's SHA-256 would cost each
-// three times as much at its start. The tests run the same code with SHA-256 on NIST's
-// vectors.
-type drbg struct {
-	hash hash.Hash
-	k, v [hashSize]byte
-}
-
-// hashSize and blockSize are those of BLAKE2s, and of SHA-256.
-const (
-	hashSize  = 32
-	blockSize = 64
-)
-
-// newHash returns the hash of the generator.
-func newHash() hash.Hash {
-	h, err := blake2s.New256(nil)
-	if err != nil {
-		panic(err) // there is no key that could be too long
-	}
-	return h
-}
+// drbg is HMAC_DRBG of NIST SP 800-90A, section 10.1.2, with SHA-256: whoever learns its
+// state learns nothing that it said before, and after a reseed nothing that it says.
+type drbg struct{ k, v [sha256.Size]byte }
 
 // newDRBG starts with entropy, which has at least 256 bits of it, and a nonce.
-func newDRBG(h hash.Hash, entropy, nonce []byte) *drbg {
-	d := &drbg{hash: h}
+func newDRBG(entropy, nonce []byte) *drbg {
+	d := new(drbg)
 	for i := range d.v {
 		d.v[i] = 1
 	}
@@ -66,25 +42,12 @@ func (d *drbg) update(provided ...[]byte) {
 	}
 }
 
-// mac returns the HMAC of the parts (RFC 2104).
-func (d *drbg) mac(parts ...[]byte) (sum [hashSize]byte) {
-	var inner, outer [blockSize]byte
-	copy(inner[:], d.k[:])
-	copy(outer[:], d.k[:])
-	for i := range inner {
-		inner[i] ^= 0x36
-		outer[i] ^= 0x5c
-	}
-	h := d.hash
-	h.Reset()
-	h.Write(inner[:])
+// mac returns the HMAC of the parts.
+func (d *drbg) mac(parts ...[]byte) (sum [sha256.Size]byte) {
+	h := hmac.New(sha256.New, d.k[:])
 	for _, p := range parts {
 		h.Write(p)
 	}
-	h.Sum(sum[:0])
-	h.Reset()
-	h.Write(outer[:])
-	h.Write(sum[:])
 	h.Sum(sum[:0])
 	return sum
 }

@@ -34,7 +34,7 @@ func newGenerator(ctx context.Context, s *source, now func() time.Time) (*genera
 	if err := s.read(ctx, seed[:]); err != nil {
 		return nil, err
 	}
-	g.drbg = newDRBG(newHash(), seed[:seedBytes], seed[seedBytes:])
+	g.drbg = newDRBG(seed[:seedBytes], seed[seedBytes:])
 	return g, nil
 }
 

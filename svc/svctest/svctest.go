@@ -91,7 +91,8 @@ type System struct {
 }
 
 // Boot starts init with a manifest and policy rules. The table has the programs of
-// the manifest; its files are all alike. The system is killed when the test ends.
+// the manifest; its binaries and files are all alike. The system is killed when the
+// test ends.
 func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table svc.Table) *System {
 	t.Helper()
 	encoded, err := manifest.Encode(m)
@@ -124,7 +125,7 @@ func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table s
 	k.AddDevice(slot(4))
 	k.AddDevice(slot(0)) // an empty one
 	files := [][]byte{[]byte("\x7fELF"), pad(encoded), pad(policy)}
-	for range m.Files {
+	for range len(m.Binaries) + len(m.Files) {
 		files = append(files, pad([]byte("\x7fELF")))
 	}
 	root := k.Boot("init", files...)

@@ -208,7 +208,7 @@ func TestDependencies(t *testing.T) {
 			t.Skip("the toolchain is not built; make dep-gate builds it")
 		}
 	}
-	for program, board := range map[string]string{"cmd/kernel": "github.com/usbarmory/tamago", "cmd/services": ""} {
+	for program, board := range map[string]string{"cmd/kernel": "github.com/usbarmory/tamago", "cmd/services": "", "cmd/storage": ""} {
 		cmd := exec.Command(goCommand, "list", "-deps", "-f", "{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", "./"+program)
 		cmd.Dir = root
 		cmd.Env = append(os.Environ(), "GOOS=tamago", "GOARCH=riscv64", "GOFLAGS=", "GOOSPKG="+board)
@@ -228,6 +228,8 @@ func TestDependencies(t *testing.T) {
 				t.Errorf("%s links %s", program, pkg)
 			case module != "" && module+"/" != Module && !slices.Contains(OutsideDeps, module):
 				t.Errorf("%s links %s of module %s", program, pkg, module)
+			case program == "cmd/services" && slices.ContainsFunc(Costly, func(c string) bool { return within(pkg, c) }):
+				t.Errorf("%s links %s, for which every process would pay", program, pkg)
 			}
 		}
 		if n < 20 {

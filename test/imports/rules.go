@@ -34,8 +34,8 @@ var Layers = []Layer{
 
 	{Path: "svc", Inside: []string{"ipc"}, Outside: []string{"github.com/fxamacker/cbor/v2"}},
 	{Path: "cmd/services", Inside: []string{"svc", "ipc"}},
+	{Path: "cmd/storage", Inside: []string{"svc", "ipc"}},
 	{Path: "cmd/child", Inside: []string{"svc/child", "ipc"}},
-	{Path: "svc/rngd", Inside: []string{"svc", "ipc"}, Outside: []string{"golang.org/x/crypto"}},
 
 	// Helpers of tests, beside what they help to test.
 	{Path: "ipc/ipctest", Inside: []string{"ipc"}, Host: true},
@@ -69,6 +69,10 @@ var OutsideDeps = []string{
 	"golang.org/x/exp",
 	"golang.org/x/sys",
 }
+
+// Costly lists standard packages and modules that the services binary must not link: all
+// but a few processes are of it, and each would run their initialisation when it starts.
+var Costly = []string{"crypto", "golang.org/x/crypto"}
 
 // Unsafe lists the packages that may import unsafe or use go:linkname, always in
 // files with "_unsafe" in their name, or hold assembly.

@@ -97,6 +97,7 @@ type system struct {
 
 type service struct {
 	Name, Program string
+	Binary        string
 	Args, Env     []string
 	BudgetKiB     uint64 `toml:"budget_kib"`
 	Console       bool
@@ -220,9 +221,14 @@ func build(sys *system, before first, services []service) (*System, error) {
 		}
 		s.Manifest.Services = append(s.Manifest.Services, svc)
 		s.Manifest.Files = append(s.Manifest.Files, svc.Files...)
+		if svc.Binary != "" {
+			s.Manifest.Binaries = append(s.Manifest.Binaries, svc.Binary)
+		}
 	}
-	slices.Sort(s.Manifest.Files)
-	s.Manifest.Files = slices.Compact(s.Manifest.Files)
+	for _, list := range []*[]string{&s.Manifest.Files, &s.Manifest.Binaries} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
 	var err error
 	if s.Manifest.Services, err = startOrder(s.Manifest.Services); err != nil {
 		return nil, err
@@ -249,7 +255,7 @@ func decode(text string, v any) error {
 // convert fills in what the description leaves open.
 func (src *service) convert() (manifest.Service, error) {
 	s := manifest.Service{
-		Name: src.Name, Program: src.Program, Args: src.Args, Env: src.Env,
+		Name: src.Name, Program: src.Program, Binary: src.Binary, Args: src.Args, Env: src.Env,
 		Frames: frames(src.BudgetKiB), Console: src.Console, Spawn: src.Spawn, Spawner: src.Spawner,
 		Ready: src.Ready.or(defaultReady), Demand: src.Demand, Essential: src.Essential, Devices: src.Devices,
 	}

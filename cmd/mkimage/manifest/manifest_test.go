@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,21 @@ files = ["two", "three"]
 	r["a"] = []string{capMake}
 	if err := s.CheckGrants(r); err != nil {
 		t.Error(err)
+	}
+}
+
+// Which binaries there are follows from the services as well.
+func TestBinaries(t *testing.T) {
+	const more = "[[service]]\nname = %q\nbudget_kib = 2048\nbinary = %q\n"
+	s, err := parse(sample + fmt.Sprintf(more, "a", "two") + fmt.Sprintf(more, "b", "one") + fmt.Sprintf(more, "c", "two"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(s.Manifest.Binaries, " "); got != "one two" {
+		t.Errorf("binaries %q", got)
+	}
+	if b, logd := s.Manifest.Lookup("b"), s.Manifest.Lookup("logd"); b.Binary != "one" || logd.Binary != "" {
+		t.Errorf("%+v, %+v", b, logd)
 	}
 }
 

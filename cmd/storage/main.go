@@ -1,0 +1,17 @@
+//go:build tamago
+
+// Storage is the binary of the services that keep secrets and data: argument 0 says
+// which one a process is. They link the cryptography of the standard library, whose
+// start costs more than that of all other services, and which nobody else pays for.
+package main
+
+import (
+	"nexus.internal/svc"
+	"nexus.internal/svc/rngd"
+)
+
+var table = svc.Table{
+	"rngd": rngd.Main,
+}
+
+func main() { table.Start() }
