@@ -10,6 +10,7 @@ import (
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/exec"
 	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/policy"
 )
 
 // child is a process that was started for somebody, or will be.
@@ -160,7 +161,7 @@ func (s *server) create(c *child) (exec.Reason, error) {
 	c.process, c.bit, s.running[bit] = p, bit, c
 	c.session.frames += uint64(r.Frames)
 	if r.QoS != 0 {
-		s.audit(c.session.who, "allow", "applied", p.PID, abi.DefaultQoS, r.QoS)
+		s.audit(c.session.who, policy.QoSApplied, p.PID, abi.DefaultQoS, r.QoS)
 	}
 	return 0, nil
 }

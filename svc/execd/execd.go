@@ -81,12 +81,8 @@ func Main(ctx context.Context, env *svc.Env) error {
 		return err
 	}
 	h := journal.NewHandler(env.Name, slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn))
-	s.log = slog.New(h)
-	audit := journal.NewHandler("qos", slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn))
-	s.qos = slog.New(audit)
-	logd := journal.Client{To: env.Dial("logd", journal.Protocol)}
-	go h.Run(ctx, logd)
-	go audit.Run(ctx, logd)
+	s.log, s.qos = slog.New(h), slog.New(h.WithScope(policy.QoSScope))
+	go h.Run(ctx, journal.Client{To: env.Dial("logd", journal.Protocol)})
 	ep, err := env.Process.NewEndpoint(depth, abi.MaxMessage)
 	if err != nil {
 		return err

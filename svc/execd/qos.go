@@ -1,7 +1,7 @@
 package execd
 
 import (
-	"fmt"
+	"slices"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
@@ -9,24 +9,10 @@ import (
 	"nexus.internal/svc/wire"
 )
 
-// Why a request for a class of service is decided as it is, in the words of the
-// described system.
-const (
-	qosApplied    = "applied"
-	qosInvalid    = "invalid_qos_class"
-	qosNoTarget   = "invalid_target_pid"
-	qosOther      = "unauthorized_other_pid"
-	qosEscalation = "unauthorized_escalation"
-)
-
-// audit has a line for each decision. Without a target, or with classes that are none,
-// the line ends before them.
-func (s *server) audit(who requester, decision, reason string, target uint32, from, to abi.QoS) {
-	line := fmt.Sprintf("QOS-AUDIT decision=%s reason=%s caller_sid=0x%016x caller_pid=%d target_pid=%d", decision, reason, who.service, who.pid, target)
-	if from.Valid() && to.Valid() {
-		line += fmt.Sprintf(" from=%v to=%v", from.Class(), to.Class())
-	}
-	s.qos.Info(line)
+// audit records a decision.
+func (s *server) audit(who requester, reason policy.QoSReason, target uint32, from, to abi.QoS) {
+	a := policy.QoSAudit{Reason: reason, Service: who.service, PID: who.pid, Target: target, From: from, To: to}
+	s.qos.Info(a.String())
 }
 
 // mayQoS decides whether a requester may have a child, which has from, changed to q. A
@@ -34,11 +20,11 @@ func (s *server) audit(who requester, decision, reason string, target uint32, fr
 func (s *server) mayQoS(r *ipc.Request, q, from abi.QoS, target uint32) ipc.Status {
 	who := of(r)
 	if !q.Valid() {
-		s.audit(who, "deny", qosInvalid, target, from, q)
+		s.audit(who, policy.QoSInvalid, target, from, q)
 		return ipc.StatusInvalidArgs
 	}
-	if !s.may(r, policy.QoS+q.Class().String(), s.env.Name) || q.Share() > abi.DefaultShare && !s.may(r, policy.QoSShare, s.env.Name) {
-		s.audit(who, "deny", qosEscalation, target, from, q)
+	if slices.ContainsFunc(policy.ForQoS(q), func(needed string) bool { return !s.may(r, needed, s.env.Name) }) {
+		s.audit(who, policy.QoSEscalation, target, from, q)
 		return ipc.StatusDenied
 	}
 	return ipc.StatusOK
@@ -46,19 +32,19 @@ func (s *server) mayQoS(r *ipc.Request, q, from abi.QoS, target uint32) ipc.Stat
 
 // target returns the child with that id that runs, if it is one of the requester's.
 // If not, the reason says whether it is another's.
-func (s *server) target(who requester, id uint32) (c *child, reason string) {
+func (s *server) target(who requester, id uint32) (c *child, reason policy.QoSReason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.running {
 		switch {
 		case c == nil || c.id != id:
 		case c.session.who != who:
-			return nil, qosOther
+			return nil, policy.QoSOther
 		default:
 			return c, ""
 		}
 	}
-	return nil, qosNoTarget
+	return nil, policy.QoSNoTarget
 }
 
 // changeQoS tells and changes how a child shares the harts.
@@ -73,7 +59,7 @@ func (s *server) changeQoS(q *ipc.Request) {
 	c, reason := s.target(who, id)
 	if c == nil {
 		if to != 0 {
-			s.audit(who, "deny", reason, 0, 0, to)
+			s.audit(who, reason, 0, 0, to)
 		}
 		// Whose it is, if anybody's, is not told to others.
 		q.Reply(ipc.StatusNotFound, nil)
@@ -89,13 +75,16 @@ func (s *server) changeQoS(q *ipc.Request) {
 	}
 	switch {
 	case err == ipc.ErrInvalid: // none of its harts is there
-		s.audit(who, "deny", qosInvalid, c.process.PID, was, to)
+		s.audit(who, policy.QoSInvalid, c.process.PID, was, to)
 		q.Reply(ipc.StatusInvalidArgs, nil)
 	case err != nil: // it has ended
+		if to != 0 {
+			s.audit(who, policy.QoSNoTarget, c.process.PID, was, to)
+		}
 		q.Reply(ipc.StatusNotFound, nil)
 	default:
 		if to != 0 {
-			s.audit(who, "allow", qosApplied, c.process.PID, was, to)
+			s.audit(who, policy.QoSApplied, c.process.PID, was, to)
 		}
 		q.Reply(ipc.StatusOK, wire.AppendU64(q.Inline(), uint64(was)))
 	}

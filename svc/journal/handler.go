@@ -47,6 +47,14 @@ func NewHandler(scope string, level slog.Leveler, also slog.Handler) *Handler {
 	return &Handler{q: &queue{ch: make(chan item, QueueLen)}, scope: scope, level: level, also: also}
 }
 
+// WithScope returns a handler whose records have another scope. They go the same way:
+// Run of h sends them.
+func (h *Handler) WithScope(scope string) *Handler {
+	n := *h
+	n.scope = scope
+	return &n
+}
+
 // Run sends what is queued until ctx ends. A record that logd refuses because of
 // the rate is sent again when the window is over; while logd is away, the queue
 // waits. Records that logd finds wrong are dropped and counted.
