@@ -499,6 +499,9 @@ func (p *Process) Unmap(mem []byte) abi.Errno {
 	return abi.OK
 }
 
+// usable reports whether q is a QoS for which there is a hart, of which there is one.
+func usable(q abi.QoS) bool { return q.Valid() && q.Harts()&1 != 0 }
+
 // changeQoS is process_qos. There is nothing to schedule; what counts is who may.
 func (p *Process) changeQoS(r *ipc.Regs, out *[8]uint64) abi.Errno {
 	q, set := p, abi.QoS(r.A[1])
@@ -518,7 +521,7 @@ func (p *Process) changeQoS(r *ipc.Regs, out *[8]uint64) abi.Errno {
 	case q.dead:
 		return abi.ENOENT
 	case set == 0:
-	case !set.Valid():
+	case !usable(set):
 		return abi.EINVAL
 	case r.A[0] == 0 && !set.Within(was):
 		return abi.EPERM
@@ -539,7 +542,7 @@ func (p *Process) Spawn(spawn abi.Handle, spec *ipc.SpawnSpec) (abi.Handle, uint
 	if len(spec.Name) == 0 || len(spec.Name) > abi.MaxName || spec.Console < 0 || spec.Console > len(spec.Caps) {
 		return 0, 0, abi.EINVAL
 	}
-	if spec.QoS != 0 && !spec.QoS.Valid() {
+	if spec.QoS != 0 && !usable(spec.QoS) {
 		return 0, 0, abi.EINVAL
 	}
 	if _, e := p.get(uint64(spec.Program.Handle()), abi.KindVMO, abi.RightRead|abi.RightExec); e != abi.OK {

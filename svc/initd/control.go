@@ -147,6 +147,15 @@ func (s *supervisor) policyReady() bool {
 
 // allowed asks policyd whether from has the capability. If not, it answers q.
 func (s *supervisor) allowed(q *ipc.Request, from *child, capability, object string) bool {
+	if s.ask(from, capability, object) {
+		return true
+	}
+	q.Reply(ipc.StatusDenied, nil)
+	return false
+}
+
+// ask asks policyd whether from has the capability. No decision is a refusal, too.
+func (s *supervisor) ask(from *child, capability, object string) bool {
 	question := policy.Question{Subject: from.id, Capability: capability, Object: object}
 	err := s.policy.Check(context.Background(), question)
 	if errors.Is(err, ipc.ErrClosed) {
@@ -161,7 +170,6 @@ func (s *supervisor) allowed(q *ipc.Request, from *child, capability, object str
 		reason = err.Error() // no decision
 	}
 	s.refuse(from, reason, capability, object)
-	q.Reply(ipc.StatusDenied, nil)
 	return false
 }
 

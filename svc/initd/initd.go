@@ -116,7 +116,7 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 		files: m.Files, capFiles: capBinaries + len(m.Binaries), changed: make(chan struct{}), over: make(chan error, 1),
 		log: journal.NewHandler(env.Name, slog.LevelInfo, env.ConsoleHandler(slog.LevelWarn)),
 	}
-	env.Log = slog.New(s.log)
+	env.Log, s.qos = slog.New(s.log), slog.New(s.log.WithScope(policy.QoSScope))
 	if s.binaries[""], err = openBinary(p, capPrograms); err != nil {
 		return nil, fmt.Errorf("programs: %w", err)
 	}
@@ -220,6 +220,7 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 			return err
 		}
 	}
+	s.awaitClassified(ctx)
 	s.proveDeviceDenial(ctx)
 	s.env.Say("init: ready")
 	for _, c := range s.children {

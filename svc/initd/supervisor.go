@@ -3,6 +3,7 @@ package initd
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/bits"
 	"slices"
 	"sync"
@@ -36,6 +37,7 @@ type supervisor struct {
 	rules    []byte // the policy, for policyd
 	policy   policy.Client
 	log      *journal.Handler
+	qos      *slog.Logger                   // audit of decisions about classes of service
 	ends     []ipc.Notification[ipc.Listen] // of children: bit index%watchBits of index/watchBits
 	over     chan error                     // how the system ends
 	devices  []*device                      // the list never changes
@@ -59,14 +61,15 @@ type child struct {
 	id      uint64 // service id
 	control ipc.Endpoint[ipc.Serve]
 
-	process   ipc.Child
-	alive     bool
-	gone      bool // ended and will not be started again
-	exit      control.Exit
-	ep        ipc.Endpoint[ipc.SendGrant] // from its ready message
-	ready     bool
-	released  bool // the system is up: ready messages are answered at once
-	announced bool
+	process    ipc.Child
+	alive      bool
+	classified bool // policyd decided about its QoS
+	gone       bool // ended and will not be started again
+	exit       control.Exit
+	ep         ipc.Endpoint[ipc.SendGrant] // from its ready message
+	ready      bool
+	released   bool // the system is up: ready messages are answered at once
+	announced  bool
 
 	readyReply ipc.Pending
 	readyWaits bool
@@ -136,6 +139,7 @@ func (s *supervisor) spawn(c *child) (uint32, error) {
 	spec := &ipc.SpawnSpec{
 		Name: c.service.Name, Program: b.elf, Length: b.size, Frames: c.service.Frames,
 		Args: slices.Concat([]string{c.service.Program}, c.service.Args, c.argument), Env: c.service.Env,
+		QoS:  initialQoS(c.service.QoS),
 		Caps: []ipc.Given{ipc.GiveSend(c.control, c.badge())},
 	}
 	if c.service.Console {
@@ -151,13 +155,17 @@ func (s *supervisor) spawn(c *child) (uint32, error) {
 	}
 	p, err := s.spawner.Spawn(spec)
 	if err != nil {
+		s.refusedQoS(c, err)
 		return 0, err
 	}
 	if err := ipc.Watch(p, s.ends[c.index/watchBits], 1<<(c.index%watchBits)); err != nil {
 		return 0, errors.Join(err, p.Kill(), p.Close())
 	}
 	c.process, c.alive, c.gone, c.exit = p, true, false, control.Exit{}
-	c.refusals = 0
+	c.refusals, c.classified = 0, false
+	if c.service.QoS != 0 {
+		go s.classify(c, p)
+	}
 	s.change()
 	return p.PID, nil
 }

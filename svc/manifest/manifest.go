@@ -66,6 +66,7 @@ var (
 	ErrDevices   = errors.New("manifest: devices unknown, listed twice or too many")
 	ErrFiles     = errors.New("manifest: files unknown, listed twice or too many")
 	ErrBinaries  = errors.New("manifest: binaries unknown, listed twice or too many")
+	ErrQoS       = errors.New("manifest: class, share or harts out of range")
 	ErrStrings   = errors.New("manifest: arguments or environment out of range")
 )
 
@@ -122,6 +123,7 @@ type Service struct {
 	Files     []string      `cbor:"14,keyasint,omitempty"` // entries of the archive that it may have
 	Spawner   bool          `cbor:"15,keyasint,omitempty"` // may create processes that are no services, of all files, and pass its console on
 	Binary    string        `cbor:"16,keyasint,omitempty"` // entry of the archive with the executable; empty: that of init
+	QoS       abi.QoS       `cbor:"17,keyasint,omitempty"` // how it shares the harts if policyd agrees; 0: as everybody does
 }
 
 // Manifest is the whole system, in start order.
@@ -343,6 +345,9 @@ func (s *Service) validate() error {
 	}
 	if s.Frames < MinFrames || s.Frames > MaxFrames {
 		return fmt.Errorf("%w: %d pages", ErrBudget, s.Frames)
+	}
+	if s.QoS != 0 && !s.QoS.Valid() {
+		return fmt.Errorf("%w: %#x", ErrQoS, s.QoS)
 	}
 	if s.Ready <= 0 || s.Ready > MaxReady {
 		return fmt.Errorf("%w: %v", ErrReady, s.Ready)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"nexus.internal/ipc/abi"
 )
 
 // sample returns a valid manifest of three services.
@@ -20,6 +22,7 @@ func sample() *Manifest {
 		{Name: "logd", Program: "logd", Binary: "storage", Frames: 1024, Ready: time.Second, Console: true,
 			Restart: Restart{Policy: OnFailure, Backoff: time.Millisecond, MaxBackoff: time.Second, Limit: 3, Window: time.Minute}},
 		{Name: "selftest-client", Program: "selftest-client", Frames: 1024, Ready: time.Second, Spawn: true,
+			QoS:  abi.NewQoS(abi.Interactive, 50, 3),
 			Args: []string{"-v"}, Env: []string{"A=b"}, Devices: []string{"rng", "blk1"}, Calls: []Call{{Name: "policyd"}, {Name: "logd"}}},
 	}}
 }
@@ -111,6 +114,12 @@ func TestRejectManifest(t *testing.T) {
 		{"order", func(m *Manifest, _ *Service) { m.Services[0].Calls[0].Lazy = false }, ErrOrder},
 		{"small budget", func(_ *Manifest, c *Service) { c.Frames = MinFrames - 1 }, ErrBudget},
 		{"large budget", func(_ *Manifest, c *Service) { c.Frames = MaxFrames + 1 }, ErrBudget},
+		{"no class", func(_ *Manifest, c *Service) { c.QoS = abi.NewQoS(abi.Classes, 100, 1) }, ErrQoS},
+		{"no share", func(_ *Manifest, c *Service) { c.QoS = abi.NewQoS(abi.Normal, 0, 1) }, ErrQoS},
+		{"large share", func(_ *Manifest, c *Service) { c.QoS = abi.NewQoS(abi.Normal, abi.MaxShare+1, 1) }, ErrQoS},
+		{"no harts", func(_ *Manifest, c *Service) { c.QoS = abi.NewQoS(abi.Normal, 100, 0) }, ErrQoS},
+		{"a hart that cannot be", func(_ *Manifest, c *Service) { c.QoS = abi.NewQoS(abi.Normal, 100, 1<<31) }, ErrQoS},
+		{"other bits of QoS", func(_ *Manifest, c *Service) { c.QoS = abi.DefaultQoS | 1<<24 }, ErrQoS},
 		{"no readiness", func(_ *Manifest, c *Service) { c.Ready = 0 }, ErrReady},
 		{"long readiness", func(_ *Manifest, c *Service) { c.Ready = MaxReady + 1 }, ErrReady},
 		{"arguments", func(_ *Manifest, c *Service) { c.Args = make([]string, MaxStrings+1) }, ErrStrings},

@@ -4,17 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/child"
+	"nexus.internal/svc/control"
 	"nexus.internal/svc/exec"
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/policy"
 )
 
-// qos: a process raises neither its class nor its share; a child gets the class that
-// execd is asked for if policyd agrees, and every decision is on record.
+// classified is a service whose manifest says that it is interactive.
+const classified = "rngd"
+
+// qos: a process raises neither its class nor its share; a service has the class of its
+// manifest, and a child the one that execd is asked for, if policyd agrees; and every
+// decision is on record.
 func qos(ctx context.Context, t *tester) error {
 	p := t.env.Process
 	own, err := p.QoS()
@@ -41,7 +48,29 @@ func qos(ctx context.Context, t *tester) error {
 			return fmt.Errorf("%s: own QoS is %#x, %v; was %#x", w.what, now, err, own)
 		}
 	}
+	if err := t.serviceQoS(ctx); err != nil {
+		return err
+	}
 	return t.childQoS(ctx)
+}
+
+// serviceQoS finds init's record of the decision about a service of the manifest.
+func (t *tester) serviceQoS(ctx context.Context) error {
+	u, err := t.env.Control.Usage(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(u.Services, func(s control.ServiceUsage) bool { return s.Name == classified })
+	if i < 0 {
+		return fmt.Errorf("%s does not run", classified)
+	}
+	line := fmt.Sprintf("QOS-AUDIT decision=allow reason=applied caller_sid=0x%016x caller_pid=%d target_pid=%d from=normal to=interactive",
+		manifest.ServiceID("init"), u.Services[0].PID, u.Services[i].PID)
+	e, err := t.journal.Find(ctx, 0, func(e *journal.Entry) bool { return e.Scope == policy.QoSScope && e.Text == line })
+	if err != nil {
+		return fmt.Errorf("no %q: %w", line, err)
+	}
+	return want("writer of the audit", e.Service, manifest.ServiceID("init"))
 }
 
 func (t *tester) childQoS(ctx context.Context) error {
@@ -102,7 +131,7 @@ func (t *tester) childQoS(ctx context.Context) error {
 		default:
 			line += fmt.Sprint(h.pid)
 		}
-		e, err := t.journal.Find(ctx, st.Total, func(e *journal.Entry) bool { return e.Scope == "qos" && e.Text == line })
+		e, err := t.journal.Find(ctx, st.Total, func(e *journal.Entry) bool { return e.Scope == policy.QoSScope && e.Text == line })
 		if err != nil {
 			return fmt.Errorf("%s: no %q: %w", w.what, line, err)
 		}

@@ -106,7 +106,7 @@ type service struct {
 	Files         []string
 	Calls, Lazy   []string
 	Devices       []string
-	Restart       policy
+	Restart       restart
 	Backoff       duration
 	MaxBackoff    duration `toml:"max_backoff"`
 	RestartLimit  int      `toml:"restart_limit"`
@@ -114,6 +114,9 @@ type service struct {
 	Ready         duration
 	Demand        bool
 	Essential     bool
+	QoS           *class
+	Share         *int
+	Harts         *[]int
 }
 
 // duration is written like "100ms"; a bare number has no unit and is refused.
@@ -133,16 +136,58 @@ func (d duration) or(def time.Duration) time.Duration {
 	return time.Duration(d)
 }
 
-type policy manifest.Policy
+type restart manifest.Policy
 
-func (p *policy) UnmarshalText(text []byte) error {
+func (r *restart) UnmarshalText(text []byte) error {
 	for _, v := range []manifest.Policy{manifest.Never, manifest.OnFailure, manifest.Always} {
 		if string(text) == v.String() {
-			*p = policy(v)
+			*r = restart(v)
 			return nil
 		}
 	}
 	return fmt.Errorf("restart policy %q: want never, on-failure or always", text)
+}
+
+type class abi.Class
+
+func (c *class) UnmarshalText(text []byte) error {
+	v, ok := abi.ParseClass(string(text))
+	if !ok {
+		return fmt.Errorf("qos %q: want idle, normal, interactive or perfburst", text)
+	}
+	*c = class(v)
+	return nil
+}
+
+// qos returns how a service shares the harts, 0 if its description does not say. What is
+// out of range is refused, not taken for what is next to it.
+func (src *service) qos() (abi.QoS, error) {
+	if src.QoS == nil && src.Share == nil && src.Harts == nil {
+		return 0, nil
+	}
+	c, share, harts := abi.DefaultQoS.Class(), int(abi.DefaultShare), uint32(abi.AllHarts)
+	if src.QoS != nil {
+		c = abi.Class(*src.QoS)
+	}
+	if src.Share != nil {
+		share = *src.Share
+	}
+	if share < 1 || share > abi.MaxShare {
+		return 0, fmt.Errorf("%w: share = %d", manifest.ErrQoS, share)
+	}
+	if src.Harts != nil {
+		harts = 0
+		for _, h := range *src.Harts {
+			if h < 0 || abi.AllHarts>>h&1 == 0 || harts>>h&1 != 0 {
+				return 0, fmt.Errorf("%w: hart %d is none, or there twice", manifest.ErrQoS, h)
+			}
+			harts |= 1 << h
+		}
+		if harts == 0 {
+			return 0, fmt.Errorf("%w: no harts", manifest.ErrQoS)
+		}
+	}
+	return abi.NewQoS(c, uint16(share), harts), nil
 }
 
 // Source is one file of a description.
@@ -283,7 +328,9 @@ func (src *service) convert() (manifest.Service, error) {
 			r.Limit = defaultRestartLimit
 		}
 	}
-	return s, nil
+	var err error
+	s.QoS, err = src.qos()
+	return s, err
 }
 
 // frames returns the whole pages in kib KiB.

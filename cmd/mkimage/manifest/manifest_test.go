@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/policy"
 )
 
 const sample = `
@@ -67,11 +69,11 @@ files = ["two", "three"]
 	if !a.MayHave("one") || !a.MayHave("three") || !a.Spawner || b.Spawner || !b.MayHave("three") || b.MayHave("one") {
 		t.Errorf("%+v, %+v", a, b)
 	}
-	r := Rules{"selftest-client": {capIPC, capSpawn, "device.mmio.rng", "device.mmio.blk"}, "policyd": {capIPC}, "a": {capSpawn}}
+	r := Rules{"selftest-client": {policy.Core, policy.Spawn, "device.mmio.rng", "device.mmio.blk"}, "policyd": {policy.Core}, "a": {policy.Spawn}}
 	if err := s.CheckGrants(r); !errors.Is(err, ErrGrant) {
 		t.Errorf("a spawner that the policy lets create nothing: %v", err)
 	}
-	r["a"] = []string{capMake}
+	r["a"] = []string{policy.Create}
 	if err := s.CheckGrants(r); err != nil {
 		t.Error(err)
 	}
@@ -165,6 +167,17 @@ func TestRejectSystem(t *testing.T) {
 		{"never with bounds", `restart = "always"`, ``, manifest.ErrRestart, `"logd"`},
 		{"program", `"journal"`, `"../journal"`, manifest.ErrProgram, ""},
 		{"unknown device", `"rng", "blk1"`, `"rng", "uart"`, manifest.ErrDevices, "uart"},
+		{"class", `backoff = "20ms"`, `qos = "realtime"`, ErrSyntax, "realtime"},
+		{"class by number", `backoff = "20ms"`, `qos = 2`, ErrSyntax, ""},
+		{"no share", `backoff = "20ms"`, `share = 0`, manifest.ErrQoS, "share = 0"},
+		{"large share", `backoff = "20ms"`, `share = 1001`, manifest.ErrQoS, "share = 1001"},
+		{"negative share", `backoff = "20ms"`, `share = -1`, manifest.ErrQoS, ""},
+		{"share of 16 bits", `backoff = "20ms"`, `share = 65636`, manifest.ErrQoS, ""},
+		{"no harts", `backoff = "20ms"`, `harts = []`, manifest.ErrQoS, "no harts"},
+		{"negative hart", `backoff = "20ms"`, `harts = [0, -1]`, manifest.ErrQoS, "hart -1"},
+		{"hart that cannot be", `backoff = "20ms"`, `harts = [31]`, manifest.ErrQoS, "hart 31"},
+		{"hart far away", `backoff = "20ms"`, `harts = [64]`, manifest.ErrQoS, "hart 64"},
+		{"hart twice", `backoff = "20ms"`, `harts = [1, 1]`, manifest.ErrQoS, "hart 1"},
 		{"no services", sample[strings.Index(sample, "[[service]]"):], "", manifest.ErrServices, ""},
 	} {
 		if !strings.Contains(sample, tt.old) {
@@ -173,6 +186,44 @@ func TestRejectSystem(t *testing.T) {
 		_, err := parse(strings.Replace(sample, tt.old, tt.new, 1))
 		if !errors.Is(err, tt.want) || err != nil && !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: %v, want %v with %q", tt.name, err, tt.want, tt.text)
+		}
+	}
+}
+
+// What a description leaves open of class, share and harts is as for everybody; about a
+// service of which it says nothing nobody is asked.
+func TestQoS(t *testing.T) {
+	for text, want := range map[string]abi.QoS{
+		"":                0,
+		`qos = "idle"`:    abi.NewQoS(abi.Idle, abi.DefaultShare, abi.AllHarts),
+		`qos = "normal"`:  abi.DefaultQoS,
+		`share = 1`:       abi.NewQoS(abi.Normal, 1, abi.AllHarts),
+		`share = 1000`:    abi.NewQoS(abi.Normal, abi.MaxShare, abi.AllHarts),
+		`harts = [30, 0]`: abi.NewQoS(abi.Normal, abi.DefaultShare, 1<<30|1),
+		"qos = \"perfburst\"\nshare = 200\nharts = [1]": abi.NewQoS(abi.PerfBurst, 200, 2),
+	} {
+		s, err := parse(strings.Replace(sample, `backoff = "20ms"`, text, 1))
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+		} else if got := s.Manifest.Lookup("policyd").QoS; got != want {
+			t.Errorf("%q: %#x, want %#x", text, got, want)
+		}
+	}
+}
+
+// A class and a large share need a capability each.
+func TestRejectQoSGrants(t *testing.T) {
+	s, err := parse(strings.Replace(sample, `backoff = "20ms"`, "qos = \"perfburst\"\nshare = 200", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Rules{"selftest-client": {"ipc.core", "proc.spawn", "device.mmio.rng", "device.mmio.blk"}}
+	for caps, ok := range map[string]bool{
+		"ipc.core qos.perfburst qos.share": true, "ipc.core qos.perfburst": false, "ipc.core qos.interactive qos.share": false, "ipc.core": false,
+	} {
+		r["policyd"] = strings.Fields(caps)
+		if err := s.CheckGrants(r); (err == nil) != ok || err != nil && !errors.Is(err, ErrGrant) {
+			t.Errorf("%q: %v", caps, err)
 		}
 	}
 }
@@ -237,7 +288,7 @@ func TestRejectRules(t *testing.T) {
 		"type":             {"[allow]\nlogd = 1", ErrSyntax},
 		"capability space": {"[allow]\nlogd = [\"a b\"]", ErrRule},
 		"no capability":    {"[allow]\nlogd = [\"\"]", ErrRule},
-		"long capability":  {"[allow]\nlogd = [\"" + strings.Repeat("x", maxCap+1) + "\"]", ErrRule},
+		"long capability":  {"[allow]\nlogd = [\"" + strings.Repeat("x", policy.MaxCapability+1) + "\"]", ErrRule},
 		"many":             {"[allow]\nlogd = [" + many + "]", ErrRule},
 		"long name":        {"[allow]\n" + strings.Repeat("x", 33) + " = []", ErrRule},
 		"case":             {"[allow]\nlogd = []\nLogd = []", ErrRule},

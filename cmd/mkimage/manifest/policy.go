@@ -8,23 +8,11 @@ import (
 
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/manifest"
+	"nexus.internal/svc/policy"
 )
 
-// Capabilities that a service needs from the policy for what the manifest lets
-// it do.
-const (
-	capIPC   = "ipc.core"    // to be connected to any service
-	capSpawn = "proc.spawn"  // to have services started
-	capMake  = "proc.create" // to create processes
-
-	capDevice = "device.mmio." // prefix: to own a device of the class that follows
-)
-
-// Limits of the rules.
-const (
-	maxCap  = 48 // bytes of a capability's name: what a request to policyd can carry
-	maxCaps = 64 // capabilities of one service
-)
+// maxCaps bounds the capabilities of one service.
+const maxCaps = 64
 
 // ErrRule is the reason for which a policy file is refused.
 var ErrRule = errors.New("bad rule")
@@ -57,7 +45,7 @@ func (r Rules) AddRules(name, text string) error {
 		list := make([]string, 0, len(caps))
 		for _, c := range caps {
 			c = strings.ToLower(c)
-			if c == "" || len(c) > maxCap || strings.ContainsFunc(c, notCapRune) {
+			if c == "" || len(c) > policy.MaxCapability || strings.ContainsFunc(c, notCapRune) {
 				return fmt.Errorf("%s: %w: %q has capability %q", name, ErrRule, key, c)
 			}
 			list = append(list, c)
@@ -76,19 +64,26 @@ func notCapRune(c rune) bool {
 // manifest wires it for.
 func (s *System) CheckGrants(r Rules) error {
 	for _, svc := range s.Manifest.Services {
-		if len(svc.Calls) > 0 && !slices.Contains(r[svc.Name], capIPC) {
-			return fmt.Errorf("%w: %q calls %q without %q", ErrGrant, svc.Name, svc.Calls[0].Name, capIPC)
+		if len(svc.Calls) > 0 && !slices.Contains(r[svc.Name], policy.Core) {
+			return fmt.Errorf("%w: %q calls %q without %q", ErrGrant, svc.Name, svc.Calls[0].Name, policy.Core)
 		}
-		if svc.Spawn && !slices.Contains(r[svc.Name], capSpawn) {
-			return fmt.Errorf("%w: %q spawns without %q", ErrGrant, svc.Name, capSpawn)
+		if svc.Spawn && !slices.Contains(r[svc.Name], policy.Spawn) {
+			return fmt.Errorf("%w: %q spawns without %q", ErrGrant, svc.Name, policy.Spawn)
 		}
 		for _, name := range svc.Devices {
-			if d, _ := manifest.ParseDevice(name); !slices.Contains(r[svc.Name], capDevice+d.Class) {
-				return fmt.Errorf("%w: %q owns the device %q without %q", ErrGrant, svc.Name, name, capDevice+d.Class)
+			if d, _ := manifest.ParseDevice(name); !slices.Contains(r[svc.Name], policy.Device+d.Class) {
+				return fmt.Errorf("%w: %q owns the device %q without %q", ErrGrant, svc.Name, name, policy.Device+d.Class)
 			}
 		}
-		if svc.Spawner && !slices.Contains(r[svc.Name], capMake) {
-			return fmt.Errorf("%w: %q is a spawner without %q", ErrGrant, svc.Name, capMake)
+		if svc.QoS != 0 {
+			for _, needed := range policy.ForQoS(svc.QoS) {
+				if !slices.Contains(r[svc.Name], needed) {
+					return fmt.Errorf("%w: %q has its class or share without %q", ErrGrant, svc.Name, needed)
+				}
+			}
+		}
+		if svc.Spawner && !slices.Contains(r[svc.Name], policy.Create) {
+			return fmt.Errorf("%w: %q is a spawner without %q", ErrGrant, svc.Name, policy.Create)
 		}
 	}
 	return nil
