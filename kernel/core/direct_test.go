@@ -66,85 +66,127 @@ func (t *Thread) due() int64 {
 	return t.waitDue
 }
 
+// unusual is what makes a call and its reply differ from the plain ones. Its zero value is a
+// plain call of 8 bytes; every other value stands for one deviation.
+type unusual struct {
+	length, flags, due, wait, accept, cap, buffer, handle int
+	event, queued, busy, stranger                         int
+}
+
+// kinds tells how many values each field of an unusual has.
+var kinds = [...]int{4, 3, 4, 4, 3, 2, 3, 6, 2, 2, 2, 2}
+
+// set gives field i the value v.
+func (u *unusual) set(i, v int) {
+	*[...]*int{&u.length, &u.flags, &u.due, &u.wait, &u.accept, &u.cap, &u.buffer, &u.handle, &u.event, &u.queued, &u.busy, &u.stranger}[i] = v
+}
+
 // The hand-offs of direct.go do what the general path does in the same case, and
-// keep away from every other case.
+// keep away from every other case: the plain one, each deviation, and each two together.
+func TestDirectPath(t *testing.T) {
+	var alone []unusual
+	for i, n := range kinds {
+		for v := range n {
+			var u unusual
+			u.set(i, v)
+			alone = append(alone, u)
+			for j := range i {
+				for w := 1; v > 0 && w < kinds[j]; w++ {
+					both := u
+					both.set(j, w)
+					alone = append(alone, both)
+				}
+			}
+		}
+	}
+	for _, u := range alone {
+		u.compare(t)
+	}
+}
+
+// So do any number of deviations together.
 func TestPropertyDirectPath(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		type draw struct {
-			length, flags, due, wait, accept, cap, buf, badKind int
-			event, queued, badHandle, busy, stranger            bool
+		var u unusual
+		for i, n := range kinds {
+			if rapid.IntRange(0, 2).Draw(rt, "unusual") == 0 {
+				u.set(i, rapid.IntRange(0, n-1).Draw(rt, "value"))
+			}
 		}
-		n := func(name string, max int) int { return rapid.IntRange(0, max).Draw(rt, name) }
-		d := draw{n("length", 3), n("flags", 4), n("due", 3), n("wait", 3), n("accept", 3), n("cap", 5), n("buf", 2), n("kind", 5),
-			n("event", 4) == 0, n("queued", 4) == 0, n("bad", 3) == 0, n("busy", 6) == 0, n("stranger", 6) == 0}
-		var got [2][]outcome
-		for path := range got {
-			s := newSim(rapidTB{t, rt})
-			c, v, ep, recv := s.pair()
-			gone := ep // a capability to an endpoint whose place in the table recv has taken
-			v.must(abi.SysCapClose, recv)
-			recv = v.must(abi.SysEndpointCreate, 4, abi.MaxMessage)
-			ep = s.give(v, recv, abi.RightSend|abi.RightGrant, 0x78, c)
-			u, _ := s.spawn()
-			theirs := u.must(abi.SysEndpointCreate, 4, abi.MaxMessage)
-			obj := s.caps[s.lookup(v.Process, recv)].obj
-			note := c.must(abi.SysNotificationCreate, 3)
-			issue := func(p proc, num uint64, r regs) {
-				p.schedule()
-				x := &p.main.Frame.X
-				copy(x[hart.A0:], r.A[:])
-				x[hart.A7], x[hart.S10] = num, r.S10
-				copy(x[hart.S2:], r.Data[:])
-				p.main.Frame.Cause, p.main.Frame.Full = hart.CauseEcallU, 0
-				if path == 0 {
-					s.Trap(p.main)
-				} else {
-					s.General(p.main)
-				}
-				s.check()
-				got[path] = append(got[path], s.outcome(c, v, obj))
-			}
-			due := func(i int) uint64 { return []uint64{0, uint64(s.clock + 50), 1, ^uint64(0)}[i] }
-			v.wait(recv, 5)
-			if d.busy {
-				s.wake(v.main, abi.EventNone)
-			}
-			if d.event {
-				c.must(abi.SysNotify, note, 1)
-			}
-			r := regs{A: [7]uint64{ep, []uint64{0, 64, 65, 8}[d.length], 42, due(d.due), 0, msgVA, []uint64{0, recvVA, 8}[d.buf]}, S10: due(d.wait), Data: [8]uint64{1, 2, 3}}
-			if d.flags == 0 {
-				r.A[1] |= abi.FlagNoWait
-			}
-			if d.flags == 1 {
-				r.A[1] |= abi.FlagDropGrant
-			}
-			if d.cap == 0 {
-				r.A[4] = c.must(abi.SysCapCopy, note, uint64(abi.RightSignal|abi.RightGrant))
-			}
-			if d.badHandle {
-				r.A[0] = []uint64{0, note, ep | 1<<63, ep + 1<<32, gone, gone}[d.badKind]
-			}
-			issue(c, abi.SysCall, r)
-			if v.main.state == threadWaiting || v.main.Frame.X[hart.A0] != abi.EventRequest {
-				continue
-			}
-			right := v.main.Frame.X[hart.A4]
-			if d.queued && c.main.state != threadWaiting {
-				c.post(ep, 9)
-			}
-			r = regs{A: [7]uint64{right, []uint64{0, 64, 65, 8}[(d.length+1)%4], []uint64{recv, 0, ep, recv}[d.accept], due(d.wait), 0, msgVA, []uint64{recvVA, 0, 8}[d.buf]}, S10: 77, Data: [8]uint64{9, 9}}
-			if d.stranger {
-				r.A[2] = theirs
-				issue(u, abi.SysReply, r)
-				continue
-			}
-			issue(v, abi.SysReply, r)
-		}
-		if !reflect.DeepEqual(got[0], got[1]) {
-			rt.Fatalf("%+v:\ndirect  %+v\ngeneral %+v", d, got[0], got[1])
-		}
+		u.compare(rapidTB{t, rt})
 	})
+}
+
+// compare makes the call and the reply on either path.
+func (d unusual) compare(t testing.TB) {
+	t.Helper()
+	var got [2][]outcome
+	for path := range got {
+		s := newSim(t)
+		c, v, ep, recv := s.pair()
+		gone := ep // a capability to an endpoint whose place in the table recv has taken
+		v.must(abi.SysCapClose, recv)
+		recv = v.must(abi.SysEndpointCreate, 4, abi.MaxMessage)
+		ep = s.give(v, recv, abi.RightSend|abi.RightGrant, 0x78, c)
+		u, _ := s.spawn()
+		theirs := u.must(abi.SysEndpointCreate, 4, abi.MaxMessage)
+		obj := s.caps[s.lookup(v.Process, recv)].obj
+		note := c.must(abi.SysNotificationCreate, 3)
+		issue := func(p proc, num uint64, r regs) {
+			p.schedule()
+			x := &p.main.Frame.X
+			copy(x[hart.A0:], r.A[:])
+			x[hart.A7], x[hart.S10] = num, r.S10
+			copy(x[hart.S2:], r.Data[:])
+			p.main.Frame.Cause, p.main.Frame.Full = hart.CauseEcallU, 0
+			if path == 0 {
+				s.Trap(p.main)
+			} else {
+				s.General(p.main)
+			}
+			s.check()
+			got[path] = append(got[path], s.outcome(c, v, obj))
+		}
+		due := func(i int) uint64 { return []uint64{0, uint64(s.clock + 50), 1, ^uint64(0)}[i] }
+		v.wait(recv, 5)
+		if d.busy > 0 {
+			s.wake(v.main, abi.EventNone)
+		}
+		if d.event > 0 {
+			c.must(abi.SysNotify, note, 1)
+		}
+		length := []uint64{8, 0, 64, 65}[d.length]
+		handle := []uint64{ep, 0, note, ep | 1<<63, ep + 1<<32, gone}[d.handle]
+		buffer := []uint64{0, recvVA, 8}[d.buffer]
+		r := regs{A: [7]uint64{handle, length, 42, due(d.due), 0, msgVA, buffer}, S10: due(d.wait), Data: [8]uint64{1, 2, 3}}
+		if d.flags == 1 {
+			r.A[1] |= abi.FlagNoWait
+		}
+		if d.flags == 2 {
+			r.A[1] |= abi.FlagDropGrant
+		}
+		if d.cap > 0 {
+			r.A[4] = c.must(abi.SysCapCopy, note, uint64(abi.RightSignal|abi.RightGrant))
+		}
+		issue(c, abi.SysCall, r)
+		if v.main.state == threadWaiting || v.main.Frame.X[hart.A0] != abi.EventRequest {
+			continue
+		}
+		right := v.main.Frame.X[hart.A4]
+		if d.queued > 0 && c.main.state != threadWaiting {
+			c.post(ep, 9)
+		}
+		r = regs{A: [7]uint64{right, length, []uint64{recv, 0, ep}[d.accept], due(d.wait), 0, msgVA, buffer}, S10: 77, Data: [8]uint64{9, 9}}
+		if d.stranger > 0 {
+			r.A[2] = theirs
+			issue(u, abi.SysReply, r)
+			continue
+		}
+		issue(v, abi.SysReply, r)
+	}
+	if !reflect.DeepEqual(got[0], got[1]) {
+		t.Fatalf("%+v:\ndirect  %+v\ngeneral %+v", d, got[0], got[1])
+	}
 }
 
 // The kernel allocates nothing.
