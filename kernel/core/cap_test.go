@@ -62,6 +62,24 @@ func TestCapMoves(t *testing.T) {
 	s.check()
 }
 
+// A capability without the right to pass it on moves neither to a server that waits nor
+// into a queue, and stays where it is.
+func TestRejectMoveWithoutGrant(t *testing.T) {
+	for _, waits := range []bool{true, false} {
+		s := newSim(t)
+		c, v, ep, recv := s.pair()
+		n := c.must(abi.SysCapCopy, c.must(abi.SysNotificationCreate, 9), uint64(abi.RightSignal))
+		if waits {
+			v.wait(recv, 1)
+		}
+		if errno := c.callCap(ep, 5, n, 0); errno != abi.EPERM {
+			t.Errorf("server waits: %v; call: %v", waits, errno)
+		}
+		c.must(abi.SysNotify, n, 1)
+		s.check()
+	}
+}
+
 // While a message is queued its capability can be named by nobody, with no
 // number; it comes back if the message does.
 func TestCapInTransit(t *testing.T) {

@@ -100,6 +100,36 @@ func TestThreadsShareTheTurn(t *testing.T) {
 	}
 }
 
+// A thread that another hart queues behind one that has its hart to itself gets it after
+// a turn.
+func TestTurnFromOtherHart(t *testing.T) {
+	s := newSMP(t, 2)
+	a, b := s.spawnAs(abi.Normal, 100, 2), s.spawnAs(abi.Normal, 100, 2)
+	note := b.must(abi.SysNotificationCreate, 1)
+	own := s.give(b, note, abi.RightSignal, 0, s.root)
+	b.trap(abi.SysWait, &regs{})
+	s.settle()
+	for range 3 { // nothing is left of what was before
+		s.advance(2 * sliceNS)
+		s.settle()
+	}
+	if a.main.state != threadRunning || a.main.hart != 1 {
+		t.Fatalf("the first thread is in state %d on hart %d", a.main.state, a.main.hart)
+	}
+	s.root.must(abi.SysNotify, own, 1)
+	s.settle()
+	if s.check(); b.main.state != threadReady {
+		t.Fatalf("the second is in state %d", b.main.state)
+	}
+	for s.harts[1].Current() == a.main && s.clock < 1_000_000_000 {
+		s.clock = max(s.clock, s.machine[1].armed)
+		s.timer(1)
+	}
+	if s.check(); s.harts[1].Current() != b.main {
+		t.Error("the second waits for the end of the first")
+	}
+}
+
 // A middle class does not keep a low server from working for a high client: not when the
 // call is handed over, not when it has to queue, and not along a chain.
 func TestDonation(t *testing.T) {

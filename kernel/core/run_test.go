@@ -51,6 +51,23 @@ func (s *sim) isZero(q proc, va, length uint64) {
 	}
 }
 
+// Pages of 4 KiB come zeroed, of a heap and of an object, whatever their frames held.
+func TestPagesAreZero(t *testing.T) {
+	s := newSim(t)
+	s.dirty()
+	q := s.root
+	shared := q.must(abi.SysVMOMap, q.must(abi.SysVMOCreate, 3*abi.PageSize), 0, 0, 3*abi.PageSize, rw)
+	for _, va := range []uint64{abi.HeapBase, shared} {
+		for at := va; at < va+3*abi.PageSize; at += abi.PageSize {
+			if !q.access(at, sv39.W) {
+				t.Fatalf("%#x cannot be written", at)
+			}
+		}
+		s.isZero(q, va, 3*abi.PageSize)
+	}
+	s.check()
+}
+
 // A large object gets its memory by 2 MiB, zeroed, where a mapping can show it by one
 // leaf, and everything else that is done with objects works with it.
 func TestRuns(t *testing.T) {
