@@ -22,6 +22,7 @@ const (
 // tester is the root process.
 type tester struct {
 	seed     uint64
+	harts    int
 	board    *board
 	boardVMO uint64
 	hub      uint64
@@ -40,6 +41,7 @@ type child struct {
 	args   []string
 	frames uint64
 	caps   []abi.SpawnCap
+	qos    abi.QoS // 0: the default
 	// What it had done when, and all children together, to see whether it gets on.
 	calls, all uint64
 	at         int64
@@ -55,7 +57,8 @@ func root() error {
 	t := &tester{seed: number("SOAK_SEED", 1)}
 	r := ipc.Regs{A: [8]uint64{spawnCap}}
 	trap(abi.SysSystemInfo, &r)
-	fmt.Printf("soak: seed %d on %d harts\n", t.seed, bits.OnesCount64(r.Data[1]))
+	t.harts = bits.OnesCount64(r.Data[1])
+	fmt.Printf("soak: seed %d on %d harts\n", t.seed, t.harts)
 	var errno abi.Errno
 	if t.boardVMO, errno = try(abi.SysVMOCreate, boardSize); errno != abi.OK {
 		return fmt.Errorf("memory to share: %w", errno)
@@ -69,7 +72,7 @@ func root() error {
 	for _, part := range []struct {
 		name string
 		run  func() (string, error)
-	}{{"fuzz", t.fuzzing}, {"calls", t.calling}, {"notifications", t.notifying}, {"futexes", t.futexing}} {
+	}{{"fuzz", t.fuzzing}, {"calls", t.calling}, {"notifications", t.notifying}, {"futexes", t.futexing}, {"apart", t.apart}} {
 		*t.board = board{}
 		t.before, t.ended = 0, 0
 		start, was := now(), sample()
@@ -104,7 +107,7 @@ func (t *tester) start(i int, c *child) error {
 	}
 	s := &abi.SpawnSpec{
 		NamePtr: addressOf(&[]byte(label)[0]), NameLen: uint64(len(label)), ELF: abi.Handle(services), ELFLen: size,
-		Frames: c.frames, BootPtr: addressOf(&boot[0]), Argc: uint64(len(c.args)), ArgsLen: uint64(len(boot)),
+		Frames: c.frames, BootPtr: addressOf(&boot[0]), Argc: uint64(len(c.args)), ArgsLen: uint64(len(boot)), QoS: c.qos,
 	}
 	s.Caps[0] = abi.SpawnCap{Handle: abi.Handle(t.hub), Rights: abi.RightSend, Badge: uint64(i + 1)}
 	s.Caps[1] = abi.SpawnCap{Handle: abi.Handle(t.boardVMO), Rights: abi.RightRead | abi.RightWrite}

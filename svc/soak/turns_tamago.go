@@ -102,8 +102,27 @@ func (t *tester) calling() (string, error) {
 
 // notifying lets pairs of processes wake each other by turns.
 func (t *tester) notifying() (string, error) {
-	const pairs = 3
-	var first [pairs]*request
+	return t.pairs(3, func(int) abi.QoS { return abi.DefaultQoS })
+}
+
+// apart lets two processes wake each other that have a hart each, which nobody else gives
+// work to: the root process keeps to another from here on. Where others are, a hart that
+// misses a wake-up looks around again soon, or has its thread taken from it.
+func (t *tester) apart() (string, error) {
+	const others = 2
+	if t.harts <= others {
+		return "left out, there are too few harts", nil
+	}
+	alone := func(hart int) abi.QoS { return abi.NewQoS(abi.Normal, abi.DefaultShare, 1<<hart) }
+	if _, errno := try(abi.SysProcessQoS, 0, uint64(alone(0))); errno != abi.OK {
+		return "", fmt.Errorf("keeping to a hart: %w", errno)
+	}
+	return t.pairs(1, func(i int) abi.QoS { return alone(1 + i) })
+}
+
+// pairs lets n pairs of processes wake each other by turns, process i with the QoS qos(i).
+func (t *tester) pairs(pairs int, qos func(i int) abi.QoS) (string, error) {
+	first := make([]*request, pairs)
 	answer := func(q *request) {
 		p := (q.badge - 1) / 2
 		if first[p] == nil {
@@ -116,7 +135,8 @@ func (t *tester) notifying() (string, error) {
 	}
 	n := turns()
 	for i := range 2 * pairs {
-		err := t.start(i, &child{frames: turnFrames, args: []string{"soak", "notify", strconv.Itoa(i), strconv.Itoa(i ^ 1), strconv.Itoa(i & 1), strconv.FormatUint(n/(2*pairs), 10)}})
+		each := strconv.FormatUint(n/uint64(2*pairs), 10)
+		err := t.start(i, &child{frames: turnFrames, qos: qos(i), args: []string{"soak", "notify", strconv.Itoa(i), strconv.Itoa(i ^ 1), strconv.Itoa(i & 1), each}})
 		if err != nil {
 			return "", err
 		}

@@ -13,7 +13,7 @@
 //
 // A host check is caught if that test fails, a ladder check if that marker is not
 // proven any more, a target check if that test of the standard library fails in a process
-// on so many harts, a soak check if that part of a short soak fails and none before it;
+// on so many harts, a soak check if a short soak fails, in that part or before it;
 // anything else, a compile error included, is not a catch. All
 // checks must pass on the unchanged source first. The exit status is 0 if every
 // mutant was caught.

@@ -32,7 +32,7 @@ type check struct {
 }
 
 // soakParts are the parts of package svc/soak, in their order.
-var soakParts = []string{"fuzz", "calls", "notifications", "futexes"}
+var soakParts = []string{"fuzz", "calls", "notifications", "futexes", "apart"}
 
 var changed = regexp.MustCompile(`(?m)^\+\+\+ b/(\S+)$`)
 
