@@ -42,9 +42,6 @@ const (
 	stackHole = mem.FrameSize // guard page below
 )
 
-// startTimeoutNS is how long the kernel waits for a hart that was told to start.
-const startTimeoutNS = 1_000_000_000
-
 // carveStacks takes the stacks of the other harts from the first free range and
 // returns what the kernel maps then, with a hole below each stack.
 func carveStacks(m *Machine) (regions []sv39.Region, stacks []mem.Range) {
@@ -91,14 +88,13 @@ func (l *loop) startOthers() {
 		var g uint64
 		c.g, g = hartG(uintptr(l.stacks[i].Start), uintptr(l.stacks[i].End))
 		c.entry = hart.Entry{SATP: kernelSATP(l.root), SP: uint64(l.stacks[i].End), G: g, Index: uint64(c.index)}
-		if err := l.m.Start(id, hart.EntryPC(), entryAddress(&c.entry)); err != nil {
-			print("KINIT: cpu", c.index, " not started: ", err.Error(), "\n")
-			continue
-		}
-		for until := l.now() + startTimeoutNS; c.state.Load() == cpuDown && l.now() < until; {
-		}
-		if !c.state.CompareAndSwap(cpuUp, cpuRunning) {
-			print("KINIT: cpu", c.index, " not online\n")
+		err := bringUp(
+			func() error { return l.m.Start(id, hart.EntryPC(), entryAddress(&c.entry)) },
+			func() bool { return c.state.CompareAndSwap(cpuUp, cpuRunning) },
+			func() bool { return l.m.Stopped(id) },
+			l.now)
+		if err != nil {
+			print("KINIT: cpu", c.index, " not online: ", err.Error(), "\n")
 			continue
 		}
 		l.kernel.Online(c.index)

@@ -30,6 +30,8 @@ type Machine struct {
 	Boot uint64
 	// Start lets a hart begin at physical address entry, with opaque in a1.
 	Start func(id, entry, opaque uint64) error
+	// Stopped tells whether a hart waits to be started.
+	Stopped func(id uint64) bool
 	// Interrupt raises the supervisor software interrupt of a hart.
 	Interrupt func(id uint64)
 	// Fence makes a hart discard what it has cached of size bytes of an address

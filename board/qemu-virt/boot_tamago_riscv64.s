@@ -33,6 +33,12 @@ TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	MOV	$SSTATUS_FS_INITIAL, T0
 	CSRRS	T0, SSTATUS, ZERO
 	CSRRW	ZERO, FCSR, ZERO
+	// One hart boots. Another one comes here only because the firmware lost where it
+	// was to start: it stops, and is started again.
+	MOV	$·booted(SB), T0
+	MOV	$1, T1
+	AMOSWAPW	T1, (T0), T1
+	BNE	T1, ZERO, second
 	MOV	A0, ·bootHart(SB)
 	MOV	A1, ·bootTree(SB)
 
@@ -61,6 +67,12 @@ TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	ADD	S3, T0, X2
 	MOV	ZERO, X1
 	JMP	_rt0_tamago_start(SB)
+
+second:
+	MOV	$0x48534d, A7	// HSM
+	MOV	$1, A6		// stop
+	ECALL
+	JMP	second
 
 image:
 	MOV	·uart(SB), T0

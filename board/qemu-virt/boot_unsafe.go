@@ -19,6 +19,7 @@ var (
 	bootHart uint64 // a0 at entry
 	bootTree uint64 // a1 at entry: physical address of the device tree
 	heapEnd  uint64 // end of the runtime's heap; the guard page follows
+	booted   uint32 // set by the first hart at the entry
 )
 
 // maxImage is the longest image that cpuinit accepts.

@@ -191,6 +191,15 @@ probe: reset: sbi: invalid parameter
 	}
 }
 
+// A second hart that comes to the entry of the image changes nothing there, and can be
+// started again.
+func TestRejectSecondEntry(t *testing.T) {
+	out, status := boot(t, testImage(t, 0), "-smp", "2", "-append", "enter")
+	if status != 0 || !strings.Contains(out, "probe: second entry: sbi: success, state 1\n") || strings.Count(out, "\n") != 2 {
+		t.Errorf("status %d, %s", status, out)
+	}
+}
+
 func TestRejectImage(t *testing.T) {
 	for name, change := range map[string]func([]byte){
 		"no magic":  func(b []byte) { b[48] = 0 },

@@ -17,7 +17,7 @@ func main() {
 	}
 	k := &kernel.Machine{
 		Free: m.Free, Map: m.Regions(), Archive: m.Archive, TickNS: m.TickNS, Devices: m.Devices, Controller: m.Controller,
-		Boot: m.BootHart, Start: start, Interrupt: interrupt, Fence: fence, FenceCode: fenceCode,
+		Boot: m.BootHart, Start: start, Stopped: stopped, Interrupt: interrupt, Fence: fence, FenceCode: fenceCode,
 		Console: func(b []byte) { virt.Console{}.Write(b) }, Printk: virt.Printk, PowerOff: virt.PowerOff,
 		Reset: reset, OnExit: virt.OnExit, Record: m.Record, Args: m.Bootargs,
 	}
@@ -38,6 +38,11 @@ func start(id, entry, opaque uint64) error {
 		return e
 	}
 	return nil
+}
+
+func stopped(id uint64) bool {
+	state, e := sbi.HartStatus(id)
+	return e == sbi.Success && state == sbi.HartStopped
 }
 
 func interrupt(id uint64) { sbi.SendIPI(1, id) }

@@ -39,11 +39,27 @@ func main() {
 		*(*byte)(unsafe.Add(unsafe.Pointer(nil), n)) = 1
 	case "sbi":
 		firmware()
+	case "enter":
+		enter(m.BootHart ^ 1)
 	case "block":
 		select {}
 	case "panic":
 		panic(what)
 	}
+}
+
+// enter starts a hart at the entry of the image, where this one came from, and prints
+// whether it has stopped.
+func enter(id uint64) {
+	err := sbi.HartStart(id, virt.RAMStart, 0)
+	state, _ := sbi.HartStatus(id)
+	for range 10_000_000 {
+		if state == sbi.HartStopped {
+			break
+		}
+		state, _ = sbi.HartStatus(id)
+	}
+	fmt.Printf("probe: second entry: %v, state %d\n", err, state)
 }
 
 // firmware prints the answers of the firmware to calls of each extension.
