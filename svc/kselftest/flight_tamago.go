@@ -14,6 +14,7 @@ func flightRecorder(t *tester) {
 	own := caller(self)
 	buf := new([abi.FlightSize]abi.FlightEvent)
 	buf[0] = 0 // the kernel meets a page that is there
+	t.settle() // the other harts are idle, see below
 	begin := now()
 	p := t.puppetOf(t.puppetSpec("fault-flight"))
 	pid := p.state()[2]
