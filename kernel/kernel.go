@@ -21,6 +21,7 @@ type Machine struct {
 	Map     []sv39.Region // kernel mappings below 4 GiB, Free included: ascending, with holes as guards
 	Archive mem.Range     // the archive of the boot image, inside Map
 	TickNS  uint64        // nanoseconds per tick of the time CSR
+	WallNS  int64         // wall clock at time CSR 0 in ns since 1970; 0: the board has none
 	Seed    [32]byte      // real entropy
 
 	// Others are the harts that are not running yet, by the ids that Start and

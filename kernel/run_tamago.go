@@ -31,6 +31,9 @@ func Run(m *Machine) {
 	}
 	l.faults.init(l)
 	print("neuron vers. ", Version, " - One OS. Many Devices.\n")
+	if m.WallNS == 0 {
+		print("kernel: no clock on this board: time counts from 1970-01-01 at power-on\n")
+	}
 	l.startOthers() // first, since a process is told how many harts there are
 	if err := l.kernel.Boot(archive, m.Archive.Start); err != nil {
 		bootFailed(m, err)
@@ -103,7 +106,7 @@ func boot(m *Machine) (*loop, *image.Archive, error) {
 	}
 	l := &loop{m: m, root: root, pool: pool, free: pool.Free(), tickNS: int64(m.TickNS), stacks: stacks}
 	l.kernel = core.New(core.Config{
-		Pool: pool, KernelRoot: root, Console: m.Console, Now: l.now, TickNS: m.TickNS, Seed: m.Seed,
+		Pool: pool, KernelRoot: root, Console: m.Console, Now: l.now, TickNS: m.TickNS, WallNS: m.WallNS, Seed: m.Seed,
 		FencePage: hart.FencePage, FenceSpace: l.fenceSpace, FenceOthers: l.fenceOthers, FenceCode: l.fenceCode, Interrupt: l.interrupt, FP: fpu{},
 		Devices: m.Devices, Controller: m.Controller,
 	})

@@ -91,6 +91,7 @@ func Boot() (*Machine, error) {
 	uart = uintptr(d.Console.Start)
 	finisher = uintptr(d.Finisher.Start)
 	tickNS = m.TickNS
+	m.WallNS = m.readClock()
 	enableFIFO()
 	return m, nil
 }

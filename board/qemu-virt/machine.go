@@ -57,6 +57,7 @@ type Machine struct {
 	*fdt.Description
 	BootHart uint64 // id of the hart that runs
 	TickNS   uint64 // nanoseconds per tick of the time CSR
+	WallNS   int64  // wall clock at time CSR 0 in ns since 1970; 0 until Boot has read it, or without a clock
 
 	Segments []sv39.Region // of the kernel's ELF: text, rodata, data and bss
 	Header   mem.Range     // boot header: the image in front of the first segment

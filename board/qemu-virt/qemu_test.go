@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -132,6 +133,27 @@ func TestBootMachines(t *testing.T) {
 			random := regexp.MustCompile("random=.*").FindString(out)
 			if other, twice := randoms.LoadOrStore(random, c.args); twice {
 				t.Errorf("%s as with %s", random, other)
+			}
+		})
+	}
+}
+
+// TestClock gives the clock of the board dates. Its time is that of the virtual machine,
+// and instructions are its clock, so that nothing gets between the accesses that read it
+// and the time CSR.
+func TestClock(t *testing.T) {
+	for _, date := range []string{"2001-09-09T01:46:40", "2031-05-06T07:08:09", "2106-02-07T06:28:16"} {
+		t.Run(date, func(t *testing.T) {
+			t.Parallel()
+			out, status := boot(t, testImage(t, 0), "-icount", "shift=0,sleep=off", "-rtc", "base="+date+",clock=vm", "-append", "wall")
+			want, err := time.Parse("2006-01-02T15:04:05", date)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, text, _ := strings.Cut(out, "probe: wall clock at 0: ")
+			got, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+			if d := time.Unix(0, got).Sub(want); err != nil || status != 0 || d.Abs() > 10*time.Microsecond {
+				t.Errorf("status %d, %v from %v at power-on; %s", status, d, want, out)
 			}
 		})
 	}
@@ -258,6 +280,7 @@ func TestRejectTreeAtBoot(t *testing.T) {
 		{"property of 4 GiB", at, put(0x38+12, ^uint32(0)), statusTree, "runs over the end"},
 		{"unknown token", at, put(0x38+8, 77), statusTree, "unknown token"},
 		{"no entropy", at, bytes.Replace(good, []byte("rng-seed"), []byte("rng-weed"), 1), statusEntropy, "no entropy"},
+		{"no clock", at, bytes.Replace(bytes.Replace(good, []byte("goldfish"), []byte("coldfish"), 1), []byte("hello a=b"), []byte("wall=0000"), 1), 0, "wall clock at 0: 0\n"},
 		{"no finisher", at, bytes.Replace(bytes.Replace(good, []byte("sifive,test"), []byte("sifive,rest"), 2), []byte("hello a=b"), []byte("exit=0x07"), 1), 0, "probe: "}, // OpenSBI 1.1 shuts down without a status
 		{"no memory", at, bytes.Replace(good, []byte("memory@"), []byte("nemory@"), 1), 9, "no memory node"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"nexus.internal/board/qemu-virt/plic"
+	"nexus.internal/ipc/abi"
 	"nexus.internal/kernel/core"
 )
 
@@ -35,4 +36,14 @@ func (m *Machine) openPLIC() (core.Controller, error) {
 		}
 	}
 	return plic.New(&registers{unsafe.Add(nil, uintptr(m.PLIC.Start))}, m.PLIC.Size, m.PLIC.Sources, contexts...)
+}
+
+// readClock returns the wall-clock time at time CSR 0, or 0 if the board has no clock that
+// tells it. It is read once: afterwards a process may own its registers.
+func (m *Machine) readClock() int64 {
+	if m.RTC.Size < rtcTimeHigh+4 || m.RTC.End() > abi.UserBase {
+		return 0
+	}
+	r := &registers{unsafe.Add(nil, uintptr(m.RTC.Start))}
+	return wallAtZero(r.Load, nanotime)
 }

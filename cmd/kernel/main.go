@@ -16,7 +16,7 @@ func main() {
 		panic(err)
 	}
 	k := &kernel.Machine{
-		Free: m.Free, Map: m.Regions(), Archive: m.Archive, TickNS: m.TickNS, Devices: m.Devices, Controller: m.Controller,
+		Free: m.Free, Map: m.Regions(), Archive: m.Archive, TickNS: m.TickNS, WallNS: m.WallNS, Devices: m.Devices, Controller: m.Controller,
 		Boot: m.BootHart, Start: start, Stopped: stopped, Interrupt: interrupt, Fence: fence, FenceCode: fenceCode,
 		Console: func(b []byte) { virt.Console{}.Write(b) }, Printk: virt.Printk, PowerOff: virt.PowerOff,
 		Reset: reset, OnExit: virt.OnExit, Record: m.Record, Args: m.Bootargs,

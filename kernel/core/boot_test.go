@@ -22,7 +22,7 @@ func TestBoot(t *testing.T) {
 	var st abi.Start
 	copy(startBytes(&st), p.read(abi.StartPage, len(startBytes(&st))))
 	if st.Magic != abi.StartMagic || st.Version != abi.Version || st.PID != p.pid || st.ServiceID != ServiceID([]byte("root")) ||
-		st.Argc != 2 || st.Envc != 1 || st.TickNS != 100 || st.NumCaps != 6 || st.Console != hConsole || st.Seed == [32]byte{} ||
+		st.Argc != 2 || st.Envc != 1 || st.TickNS != 100 || st.WallNS != simWall || st.NumCaps != 6 || st.Console != hConsole || st.Seed == [32]byte{} ||
 		st.HeapStart != abi.HeapBase || st.HeapEnd != abi.HeapBase+rootBudget*abi.PageSize+heapSlack || st.BornNS != s.clock {
 		t.Errorf("start page: %+v", st)
 	}

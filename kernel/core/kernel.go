@@ -15,6 +15,7 @@ type Config struct {
 	Console    func([]byte) // writes to the console, without blocking for long
 	Now        func() int64 // nanoseconds since power-on
 	TickNS     uint64       // nanoseconds per tick of the time CSR
+	WallNS     int64        // wall clock at time CSR 0 in ns since 1970; 0: unknown
 	Seed       [32]byte     // real entropy
 	// FencePage and FenceSpace discard what the hart that runs the kernel has cached of
 	// a page or of all of an address space, FenceOthers what the harts of a set (bit i:
@@ -54,6 +55,7 @@ type Kernel struct {
 	fp         FloatingPoint
 	controller Controller
 	tickNS     uint64
+	wallNS     int64
 	drbg       drbg
 
 	h        *Hart  // the hart that runs the kernel now
@@ -109,7 +111,7 @@ type Kernel struct {
 func New(c Config) *Kernel {
 	k := &Kernel{
 		pool: c.Pool, kernelRoot: c.KernelRoot, console: c.Console, now: c.Now,
-		tickNS: c.TickNS, fencePage: c.FencePage, fenceSpace: c.FenceSpace, fenceOther: c.FenceOthers, fenceCode: c.FenceCode, interrupt: c.Interrupt, fp: c.FP,
+		tickNS: c.TickNS, wallNS: c.WallNS, fencePage: c.FencePage, fenceSpace: c.FenceSpace, fenceOther: c.FenceOthers, fenceCode: c.FenceCode, interrupt: c.Interrupt, fp: c.FP,
 		drbg: drbg{state: c.Seed}, controller: c.Controller, offered: c.Devices,
 	}
 	for i := range k.harts {

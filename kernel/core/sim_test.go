@@ -67,6 +67,7 @@ const (
 	simFrames   = 16384
 	rootBudget  = 1500
 	childBudget = 80
+	simWall     = 1_000_000_000_123_456_789 // wall clock at 0
 )
 
 // Handles of the root process after boot.
@@ -125,7 +126,7 @@ func newSMP(tb testing.TB, harts int) *sim {
 	s.plic.tb = tb
 	s.Kernel = New(Config{
 		Devices: simDevices, Controller: &s.plic,
-		Pool: s.pool, KernelRoot: kernelRoot, TickNS: 100, Seed: [32]byte{1},
+		Pool: s.pool, KernelRoot: kernelRoot, TickNS: 100, WallNS: simWall, Seed: [32]byte{1},
 		Console:    func(b []byte) { s.console = append(s.console, b...) },
 		Now:        func() int64 { return s.clock },
 		FencePage:  func(va, asid uint64) { s.forget(fence{1 << s.h.index, va &^ (abi.PageSize - 1), abi.PageSize, asid}) },

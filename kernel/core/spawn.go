@@ -224,7 +224,7 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 	p.ownRegions = p.numRegions
 	start := abi.Start{
 		Magic: abi.StartMagic, Version: abi.Version, PID: p.pid, ServiceID: p.sid,
-		HeapStart: abi.HeapBase, HeapEnd: heapEnd, TickNS: k.tickNS,
+		HeapStart: abi.HeapBase, HeapEnd: heapEnd, TickNS: k.tickNS, WallNS: k.wallNS,
 		Argc: pr.argc, Envc: pr.envc, DataLen: uint64(len(pr.data)), Seed: k.drbg.next(p.pid), BornNS: k.now(), Harts: uint64(k.numHarts),
 	}
 	if pr.files != 0 {

@@ -38,6 +38,7 @@ func TestSpawn(t *testing.T) {
 	)
 	sp.Console, sp.Files, sp.FilesLen = 2, abi.Handle(files), 4097
 	reserved := s.pool.Unreserved()
+	s.clock += 1e9
 	h := s.spawnSpec(sp)
 	if e := refusal(h); e != abi.OK {
 		t.Fatal(e)
@@ -60,6 +61,10 @@ func TestSpawn(t *testing.T) {
 	copy(startBytes(&rootSt), root.read(abi.StartPage, len(startBytes(&rootSt))))
 	if st.Seed == rootSt.Seed || st.Seed == [32]byte{} {
 		t.Error("entropy of the parent, or none")
+	}
+	// The same wall clock for everybody, however late he comes.
+	if st.WallNS != simWall || rootSt.WallNS != simWall {
+		t.Errorf("wall clock at 0 is %d for the child and %d for its parent", st.WallNS, rootSt.WallNS)
 	}
 	for _, part := range []struct {
 		ptr  uint64

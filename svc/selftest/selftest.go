@@ -48,11 +48,13 @@ type tester struct {
 	mark    uint64         // id of the newest journal record when the audited questions began
 	base    *control.Usage // of the system, before the first attack
 
+	date     time.Time // of power-on, by the board's clock
 	patience time.Duration
 	loop     *loop
 }
 
-// Main is the service. The argument "exec" adds the proofs of execd, "rng" those of rngd,
+// Main is the service. The argument "clock=2006-01-02T15:04:05Z" says what the board's clock
+// said at power-on and adds the proofs about that, "exec" adds the proofs of execd, "rng" those of rngd,
 // "mortal" those that take the service of that name, "restarts=40" the one in which a
 // service dies so often, "drive" those that take a device that works, "attacks" runs
 // hostile services, and "attacks=a,b" only these; "patience=2s" bounds each proof otherwise.
@@ -70,13 +72,19 @@ func Main(ctx context.Context, env *svc.Env) error {
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	var classes, entropies, programs, lives, readers, parallel, drives, restarts, attacks []proof
+	var clocks, classes, entropies, programs, lives, readers, parallel, drives, restarts, attacks []proof
 	if runtime.GOMAXPROCS(0) > 1 {
 		parallel = parallelProofs
 	}
 	for _, arg := range env.Args[1:] {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
+		case "clock":
+			var err error
+			if t.date, err = time.Parse(time.RFC3339, value); err != nil {
+				return fmt.Errorf("argument %q: %w", arg, err)
+			}
+			clocks = clockProofs
 		case "exec":
 			classes, programs, lives = []proof{{"qos", qos}}, execProofs, lifeProofs
 		case "mortal":
@@ -104,7 +112,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range slices.Concat(classes, entropies, policyProofs, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
+	for _, p := range slices.Concat(clocks, classes, entropies, policyProofs, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
 		if err := t.prove(ctx, p); err != nil {
 			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
 			return svc.Exit(1)

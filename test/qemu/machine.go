@@ -26,6 +26,11 @@ type Machine struct {
 	Args   []string // further arguments
 }
 
+// Date is what the board's clock says when a machine is switched on, in UTC. The client of
+// the test image is told it (cmd/mkimage/system/test/client.toml) and looks whether it
+// has come through.
+const Date = "2031-05-06T07:08:09"
+
 // Limits of a run.
 const (
 	maxOutput = 64 << 20         // bytes that a run may print
@@ -33,7 +38,8 @@ const (
 	endGrace  = 10 * time.Second // between asking QEMU to end and killing it
 )
 
-// command returns QEMU's arguments. Every machine has a modern virtio entropy device.
+// command returns QEMU's arguments. Every machine has a modern virtio entropy device, and
+// a clock that goes on with the machine's own time, however busy ours is.
 // The serial line is standard output, and
 // nothing reads standard input: a run cannot hang on a terminal.
 func (m *Machine) command() (string, []string, error) {
@@ -57,6 +63,7 @@ func (m *Machine) command() (string, []string, error) {
 	return name, append([]string{
 		"-M", "virt", "-cpu", cpu, "-smp", strconv.Itoa(smp), "-m", memory, "-no-reboot",
 		"-global", "virtio-mmio.force-legacy=false", "-device", "virtio-rng-device", "-device", "virtio-rng-device",
+		"-rtc", "base=" + Date + ",clock=vm",
 		"-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", image,
 	}, m.Args...), nil
 }

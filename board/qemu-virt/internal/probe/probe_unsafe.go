@@ -37,6 +37,8 @@ func main() {
 		os.Exit(int(int32(n)))
 	case "store":
 		*(*byte)(unsafe.Add(unsafe.Pointer(nil), n)) = 1
+	case "wall":
+		fmt.Println("probe: wall clock at 0:", m.WallNS)
 	case "sbi":
 		firmware()
 	case "enter":
