@@ -29,7 +29,7 @@ TESTS   := $(TESTFILES) -manifest cmd/mkimage/system/test/client.toml
 ENDURE  := $(TESTFILES) -manifest $(BUILD)/endurance.toml -env SPAWN_ROUNDS=10000
 SOURCES := board cmd ipc kernel svc test
 
-.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp endurance soak soak-slice test-std test-std-smp dep-gate diag-os bench bench-smp mutants-some mutants fmt vet lint vuln clean
+.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp test-entropy endurance soak soak-slice test-std test-std-smp dep-gate diag-os bench bench-smp mutants-some mutants fmt vet lint vuln clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -76,6 +76,12 @@ test-smp: build ## the whole ladder with 1, 2 and 4 harts
 	$(SETUP) qemu
 	@$(GO) build -o $(BUILD)/run ./test/run
 	@for n in 1 2 4; do echo "=== harts: $$n"; SMP=$$n REQUIRE_SMP=$$((n > 1)) $(BUILD)/run os -image $(BUILD)/nexus-test.img || exit 1; done
+
+test-entropy: build ## boots that differ in what the entropy device gives
+	$(SETUP) qemu
+	@$(PROCESS) build $(BUILDFLAGS) -ldflags "-s -w" -o $(BUILD)/child-random.elf ./cmd/child/random
+	$(MKIMAGE) build $(SYSTEM) -manifest cmd/mkimage/system/entropy/nexus.toml -policy cmd/mkimage/system/entropy/policy -binary random=$(BUILD)/child-random.elf -file child-random=$(BUILD)/child-random.elf -o $(BUILD)/nexus-entropy.img
+	@$(GO) run ./test/entropy -image $(BUILD)/nexus-entropy.img
 
 endurance: build ## 10,000 processes and 1,000 restarts that leave nothing behind
 	$(SETUP) qemu

@@ -131,6 +131,7 @@ func (Process) spawn(spawn abi.Handle, spec *SpawnSpec) (abi.Handle, uint32, err
 		DataLen: uint64(len(spec.Data)),
 		Console: uint64(spec.Console),
 		QoS:     spec.QoS,
+		Seed:    spec.Seed,
 		NumCaps: uint64(len(spec.Caps)),
 	}
 	for i, c := range spec.Caps {
@@ -143,6 +144,7 @@ func (Process) spawn(spawn abi.Handle, spec *SpawnSpec) (abi.Handle, uint32, err
 	r.A[0] = uint64(spawn)
 	r.A[1] = uint64(uintptr(unsafe.Pointer(raw)))
 	nexusSyscall(abi.SysSpawn, &r)
+	clear(raw.Seed[:])
 	runtime.KeepAlive(raw)
 	runtime.KeepAlive(name)
 	runtime.KeepAlive(boot)

@@ -24,6 +24,7 @@ type SpawnSpec struct {
 	Caps    []Given  // at most abi.MaxSpawnCaps
 	Console int      // 1 + index in Caps of the console for fd 1 and 2, or 0
 	QoS     abi.QoS  // how it shares the harts; 0: abi.DefaultQoS
+	Seed    [32]byte // entropy for the child, which the kernel mixes with its own; Spawn wipes it
 }
 
 // Given is a capability that a parent derives for its child.
@@ -69,6 +70,7 @@ type Child struct {
 
 // Spawn creates a process. On an error nothing remains of it.
 func (s Spawner) Spawn(spec *SpawnSpec) (Child, error) {
+	defer clear(spec.Seed[:])
 	if len(spec.Caps) > abi.MaxSpawnCaps {
 		return Child{}, fmt.Errorf("spawn %q: %d capabilities: %w", spec.Name, len(spec.Caps), ErrNoSpace)
 	}

@@ -153,9 +153,10 @@ type SpawnSpec struct {
 	DataLen  uint64 // boot data behind those
 	Files    Handle // VMO to map read-only as initial files, or 0; needs RightRead
 	FilesLen uint64
-	Console  uint64 // 1 + index in Caps of the console for fd 1 and 2, or 0
-	QoS      QoS    // 0: DefaultQoS
-	NumCaps  uint64 // 0..MaxSpawnCaps
+	Console  uint64   // 1 + index in Caps of the console for fd 1 and 2, or 0
+	QoS      QoS      // 0: DefaultQoS
+	Seed     [32]byte // entropy for the child; the kernel mixes it with its own
+	NumCaps  uint64   // 0..MaxSpawnCaps
 	Caps     [MaxSpawnCaps]SpawnCap
 }
 

@@ -126,6 +126,7 @@ type Process struct {
 	bits    uint64
 	budget  uint64
 	qos     abi.QoS
+	seed    [32]byte
 	done    chan struct{}
 }
 
@@ -134,6 +135,9 @@ func (p *Process) Self() ipc.Process { return ipc.NewProcess(p) }
 
 // Name returns the service name.
 func (p *Process) Name() string { return p.name }
+
+// Seed returns the entropy given at spawn.
+func (p *Process) Seed() [32]byte { return p.seed }
 
 // Args returns the arguments given at spawn.
 func (p *Process) Args() []string { return p.args }

@@ -573,7 +573,7 @@ func (p *Process) Spawn(spawn abi.Handle, spec *ipc.SpawnSpec) (abi.Handle, uint
 		delete(p.k.procs, q.start.PID)
 		return 0, 0, abi.ENOSPC
 	}
-	q.args, q.budget = spec.Args, spec.Frames
+	q.args, q.budget, q.seed = spec.Args, spec.Frames, spec.Seed
 	if spec.QoS != 0 {
 		q.qos = spec.QoS
 	}

@@ -27,7 +27,7 @@ func (k *Kernel) Boot(a *image.Archive, base mem.PA) error {
 	}
 	pr := program{
 		name: []byte(a.Root), frames: a.RootFrames, size: a.Program().Size,
-		args: boot.Args, argc: uint64(boot.Argc), env: boot.Env, envc: uint64(boot.Envc), qos: abi.DefaultQoS,
+		args: boot.Args, argc: uint64(boot.Argc), env: boot.Env, envc: uint64(boot.Envc), qos: abi.DefaultQoS, seed: &k.spec.Seed,
 	}
 	var objects [image.MaxEntries]uint32
 	for i, e := range a.Entries() {

@@ -26,6 +26,7 @@ type program struct {
 	files    uint32 // VMO of initial files, or 0
 	filesLen uint64
 	qos      abi.QoS
+	seed     *[32]byte // entropy that its maker gave
 }
 
 // ServiceID returns the identity that the kernel stamps on everything a service
@@ -38,8 +39,14 @@ func ServiceID(name []byte) uint64 {
 	return h
 }
 
-// sysSpawn creates a process. Whatever fails, nothing remains of it.
 func (k *Kernel) sysSpawn(t *Thread) abi.Errno {
+	errno := k.spawn(t)
+	clear(k.spec.Seed[:]) // it is the child's secret
+	return errno
+}
+
+// spawn creates a process. Whatever fails, nothing remains of it.
+func (k *Kernel) spawn(t *Thread) abi.Errno {
 	p, x := t.proc, &t.Frame.X
 	if _, errno := k.need(p, x[hart.A0], abi.KindSpawn, abi.RightManage); errno != abi.OK {
 		return errno
@@ -57,7 +64,7 @@ func (k *Kernel) sysSpawn(t *Thread) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	pr := program{vmo: n.obj, off: s.ELFOff, size: s.ELFLen, frames: s.Frames, argc: s.Argc, envc: s.Envc}
+	pr := program{vmo: n.obj, off: s.ELFOff, size: s.ELFLen, frames: s.Frames, argc: s.Argc, envc: s.Envc, seed: &s.Seed}
 	if v := &k.vmos[n.obj]; s.ELFOff%abi.PageSize != 0 || s.ELFOff > v.size || s.ELFLen > v.size-s.ELFOff {
 		return abi.EINVAL
 	}
@@ -225,7 +232,7 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 	start := abi.Start{
 		Magic: abi.StartMagic, Version: abi.Version, PID: p.pid, ServiceID: p.sid,
 		HeapStart: abi.HeapBase, HeapEnd: heapEnd, TickNS: k.tickNS, WallNS: k.wallNS,
-		Argc: pr.argc, Envc: pr.envc, DataLen: uint64(len(pr.data)), Seed: k.drbg.next(p.pid), BornNS: k.now(), Harts: uint64(k.numHarts),
+		Argc: pr.argc, Envc: pr.envc, DataLen: uint64(len(pr.data)), Seed: k.drbg.next(p.pid, pr.seed), BornNS: k.now(), Harts: uint64(k.numHarts),
 	}
 	if pr.files != 0 {
 		size := pageUp(pr.filesLen)
@@ -243,6 +250,7 @@ func (k *Kernel) populate(p *Process, pr *program) abi.Errno {
 	f.X[0], f.X[hart.SP], f.X[hart.A0] = k.prog.Entry, abi.StackTop, abi.StartPage
 	w := startWriter{k: k, p: p, at: abi.StartPage}
 	w.write(startBytes(&start))
+	clear(start.Seed[:])
 	w.write(pr.args)
 	w.write(pr.env)
 	w.write(pr.data)

@@ -11,7 +11,11 @@ const (
 	Exit0  = "child-exit0"  // says that it runs, and ends well
 	Exit42 = "child-exit42" // says that it runs, and ends with status 42
 	Crash  = "child-crash"  // ends by a store to address 0
+	Random = "child-random" // says what its generator gives it
 )
+
+// RandomService is the service that is of the program Random.
+const RandomService = "random"
 
 // Frames is a budget that is enough for each of them, in pages.
 const Frames = 512

@@ -109,9 +109,9 @@ func (s *server) held(q *ipc.Request, id uint32) *child {
 	return nil
 }
 
-// start creates the process of c, or forgets c. The lock is held.
-func (s *server) start(c *child) ipc.Status {
-	reason, err := s.create(c)
+// start creates the process of c, with entropy for it, or forgets c. The lock is held.
+func (s *server) start(c *child, b *seed) ipc.Status {
+	reason, err := s.create(c, b)
 	if err != nil {
 		s.log.Info("not started", "name", exec.Prefix+c.request.Name, "reason", reason.String(), "err", err)
 		s.forget(c)
@@ -130,7 +130,7 @@ var (
 	errFull   = errors.New("as many processes as can be watched")
 )
 
-func (s *server) create(c *child) (exec.Reason, error) {
+func (s *server) create(c *child, b *seed) (exec.Reason, error) {
 	r := &c.request
 	if c.session.frames+uint64(r.Frames) > exec.MaxBudget {
 		return exec.NoMemory, errBudget
@@ -141,7 +141,7 @@ func (s *server) create(c *child) (exec.Reason, error) {
 	}
 	spec := &ipc.SpawnSpec{
 		Name: exec.Prefix + r.Name, Program: c.program.program, Length: c.program.size,
-		Frames: uint64(r.Frames), Args: r.Args, Env: r.Env, QoS: r.QoS,
+		Frames: uint64(r.Frames), Args: r.Args, Env: r.Env, QoS: r.QoS, Seed: *b,
 	}
 	for _, g := range c.given {
 		spec.Caps = append(spec.Caps, ipc.Give(g.c, g.rights))

@@ -13,6 +13,7 @@
 //   - Who asks is known from the kernel: the session belongs to a service id and pid,
 //     and ends when its process does.
 //   - No child without a yes of policyd for that very child. No answer is a no.
+//   - No child without entropy of rngd for its own generator.
 //   - Everything that a session can make grow has a limit, and takes nothing from
 //     another session's.
 //   - No request waits for another: policyd is asked without the lock, and who waits
@@ -24,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
@@ -31,6 +33,7 @@ import (
 	"nexus.internal/svc/exec"
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/policy"
+	"nexus.internal/svc/rng"
 	"nexus.internal/svc/wire"
 )
 
@@ -43,6 +46,9 @@ const (
 	// maxRunning bounds the processes of all sessions: one bit each of a notification,
 	// whose last one is the ipc library's.
 	maxRunning = 63
+	// seedTimeout bounds how long a child waits for its entropy: as long as rngd may wait
+	// for its device.
+	seedTimeout = 5 * time.Second
 )
 
 // server is the state of the service.
@@ -51,6 +57,7 @@ type server struct {
 	ctx     context.Context
 	spawner ipc.Spawner
 	policy  policy.Client
+	entropy rng.Client
 	log     *slog.Logger
 	qos     *slog.Logger    // audit of decisions about classes of service
 	taken   map[uint64]bool // service ids that no child may have
@@ -74,7 +81,8 @@ type file struct {
 func Main(ctx context.Context, env *svc.Env) error {
 	s := &server{
 		env: env, ctx: ctx, policy: policy.Client{To: env.Dial("policyd", policy.Protocol)},
-		files: map[string]file{}, taken: map[uint64]bool{}, sessions: map[requester]*session{},
+		entropy: rng.Client{To: env.Dial("rngd", rng.Protocol)},
+		files:   map[string]file{}, taken: map[uint64]bool{}, sessions: map[requester]*session{},
 		console: env.Process.Console(),
 	}
 	if err := s.equip(ctx); err != nil {
@@ -176,6 +184,22 @@ func (s *server) may(q *ipc.Request, capability, object string) bool {
 	return err == nil
 }
 
+// seed is entropy for a child that is to be started. Who asked for it wipes it.
+type seed [32]byte
+
+// fill fills b for a child of the caller. The lock must not be held.
+func (s *server) fill(b *seed, q *ipc.Request) ipc.Status {
+	ctx, cancel := q.Context(s.ctx)
+	defer cancel()
+	ctx, stop := context.WithTimeout(ctx, seedTimeout)
+	defer stop()
+	if err := s.entropy.Read(ctx, b[:]); err != nil {
+		s.log.Warn("no entropy for a child", "err", err)
+		return ipc.StatusUnavailable
+	}
+	return ipc.StatusOK
+}
+
 // spawn creates a child, and starts it unless it is to be held.
 func (s *server) spawn(q *ipc.Request) {
 	var r exec.Request
@@ -202,6 +226,14 @@ func (s *server) spawn(q *ipc.Request) {
 		q.Reply(status, nil)
 		return
 	}
+	var b seed
+	defer clear(b[:])
+	if r.Flags&exec.FlagHold == 0 {
+		if status := s.fill(&b, q); status != ipc.StatusOK {
+			q.Reply(status, nil)
+			return
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ss := s.sessions[of(q)] // it may have ended meanwhile
@@ -211,7 +243,7 @@ func (s *server) spawn(q *ipc.Request) {
 	}
 	c, status := s.newChild(ss, &r, q)
 	if status == ipc.StatusOK && r.Flags&exec.FlagHold == 0 {
-		status = s.start(c)
+		status = s.start(c, &b)
 	}
 	if status != ipc.StatusOK {
 		q.Reply(status, nil)
@@ -261,6 +293,21 @@ func (s *server) change(q *ipc.Request) {
 		q.Reply(ipc.StatusMalformed, nil)
 		return
 	}
+	var b seed
+	defer clear(b[:])
+	if q.Op == exec.OpStart {
+		s.mu.Lock()
+		held := s.held(q, id) != nil
+		s.mu.Unlock()
+		if !held { // for which no entropy is spent
+			q.Reply(ipc.StatusNotFound, nil)
+			return
+		}
+		if status := s.fill(&b, q); status != ipc.StatusOK {
+			q.Reply(status, nil)
+			return
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q.Op == exec.OpKill {
@@ -272,7 +319,7 @@ func (s *server) change(q *ipc.Request) {
 		q.Reply(ipc.StatusNotFound, nil)
 		return
 	}
-	if status := s.start(c); status != ipc.StatusOK {
+	if status := s.start(c, &b); status != ipc.StatusOK {
 		q.Reply(status, nil)
 		return
 	}

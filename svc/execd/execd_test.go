@@ -46,7 +46,7 @@ func boot(t *testing.T, allow []string) *rig {
 	t.Helper()
 	policyd0 := service("policyd", manifest.Call{Name: "logd", Lazy: true})
 	logd0 := service("logd", manifest.Call{Name: "policyd", Lazy: true})
-	execd0 := service("execd", manifest.Call{Name: "policyd"}, manifest.Call{Name: "logd"})
+	execd0 := service("execd", manifest.Call{Name: "policyd"}, manifest.Call{Name: "logd"}, manifest.Call{Name: "rngd"})
 	execd0.Spawner = true
 	client := service("client", manifest.Call{Name: "execd"}, manifest.Call{Name: "logd"})
 	client.Files = []string{"program"}

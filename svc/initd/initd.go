@@ -7,7 +7,8 @@
 //  1. init reads the manifest and the policy from the boot archive.
 //  2. It starts the services one after another, each with nothing but the control
 //     endpoint (and a console, if the manifest says so), and after those that it
-//     calls are ready. A service says that it is ready in a message with its own
+//     calls are ready: first rngd and those that it needs, then all others, each with
+//     entropy of rngd. A service says that it is ready in a message with its own
 //     endpoint; that message stays unanswered.
 //  3. When all are ready, init says so and answers, one service after another, so
 //     that each announces itself before the next does.
@@ -32,6 +33,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -43,6 +45,7 @@ import (
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/manifest"
 	"nexus.internal/svc/policy"
+	"nexus.internal/svc/rng"
 )
 
 // Where the kernel puts the capabilities of the root process: spawn, console, the
@@ -61,6 +64,7 @@ const (
 const (
 	policydName = "policyd"
 	logdName    = "logd"
+	rngdName    = "rngd"
 )
 
 const (
@@ -133,6 +137,7 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 		return nil, err
 	}
 	s.policy = policy.Client{To: svc.NewRemote(policy.Protocol, s.dialPolicyd)}
+	s.entropy = rng.Client{To: svc.NewRemote(rng.Protocol, s.dialRngd)}
 	for i := 0; i*watchBits < len(m.Services); i++ {
 		n, err := p.NewNotification()
 		if err != nil {
@@ -147,7 +152,7 @@ func newSupervisor(env *svc.Env) (*supervisor, error) {
 		}
 		s.children = append(s.children, &child{service: &m.Services[i], index: i, id: manifest.ServiceID(m.Services[i].Name), control: ep})
 	}
-	return s, nil
+	return s, s.markEarly()
 }
 
 // openBinary returns the executable that is the capability i.
@@ -194,7 +199,9 @@ func readEntry(c ipc.Any, limit int) ([]byte, error) {
 
 // bringUp starts all services that are not started on demand.
 func (s *supervisor) bringUp(ctx context.Context) error {
-	for _, c := range s.children {
+	order := slices.Clone(s.children)
+	slices.SortStableFunc(order, func(a, b *child) int { return a.rank() - b.rank() })
+	for _, c := range order {
 		if c.service.Demand {
 			continue
 		}
@@ -203,6 +210,12 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 				if err := s.awaitReady(ctx, d); err != nil {
 					return err
 				}
+			}
+		}
+		if !c.early { // what follows has waited long enough for entropy when it fails
+			if err := s.awaitReady(ctx, s.byName(rngdName)); err != nil {
+				s.env.Say("init: no entropy")
+				return err
 			}
 		}
 		s.env.Say("init: start %s", c.service.Name)

@@ -16,6 +16,7 @@ import (
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/manifest"
 	"nexus.internal/svc/policy"
+	"nexus.internal/svc/rng"
 )
 
 // watchBits is how many children share a notification. Bit 63 is the ipc library's.
@@ -36,6 +37,7 @@ type supervisor struct {
 	capFiles int
 	rules    []byte // the policy, for policyd
 	policy   policy.Client
+	entropy  rng.Client
 	log      *journal.Handler
 	qos      *slog.Logger                   // audit of decisions about classes of service
 	ends     []ipc.Notification[ipc.Listen] // of children: bit index%watchBits of index/watchBits
@@ -59,6 +61,7 @@ type child struct {
 	service *manifest.Service
 	index   int
 	id      uint64 // service id
+	early   bool   // runs before there is entropy
 	control ipc.Endpoint[ipc.Serve]
 
 	process    ipc.Child
@@ -85,6 +88,14 @@ type child struct {
 
 // badge returns the badge of the child's control endpoint.
 func (c *child) badge() uint64 { return uint64(c.index) + 1 }
+
+// rank orders the starts of services.
+func (c *child) rank() int {
+	if c.early {
+		return 0
+	}
+	return 1
+}
 
 // byName returns the child of that name, or nil. The list never changes.
 func (s *supervisor) byName(name string) *child {
@@ -124,22 +135,28 @@ func (s *supervisor) await(ctx context.Context, cond func() bool) bool {
 // start creates the process of c, which must neither run nor be about to, and
 // returns its pid. Its restarts are counted from here.
 func (s *supervisor) start(c *child, argument ...string) (uint32, error) {
+	var b seed
+	defer clear(b[:])
+	if err := s.fetch(c, &b); err != nil {
+		return 0, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.alive || c.pause != nil {
 		return 0, ipc.ErrExists
 	}
 	c.argument, c.restarts, c.recent, c.stopped = argument, 0, nil, false
-	return s.spawn(c)
+	return s.spawn(c, &b)
 }
 
-// spawn creates the process of c. The lock is held.
-func (s *supervisor) spawn(c *child) (uint32, error) {
-	b := s.binaries[c.service.Binary]
+// spawn creates the process of c, with entropy for it. The lock is held.
+func (s *supervisor) spawn(c *child, b *seed) (uint32, error) {
+	bin := s.binaries[c.service.Binary]
 	spec := &ipc.SpawnSpec{
-		Name: c.service.Name, Program: b.elf, Length: b.size, Frames: c.service.Frames,
+		Name: c.service.Name, Program: bin.elf, Length: bin.size, Frames: c.service.Frames,
 		Args: slices.Concat([]string{c.service.Program}, c.service.Args, c.argument), Env: c.service.Env,
 		QoS:  initialQoS(c.service.QoS),
+		Seed: *b,
 		Caps: []ipc.Given{ipc.GiveSend(c.control, c.badge())},
 	}
 	if c.service.Console {
@@ -230,11 +247,14 @@ func (s *supervisor) next(c *child) {
 	c.restarts++
 	var t *time.Timer
 	t = time.AfterFunc(pause, func() {
+		var b seed
+		defer clear(b[:])
+		err := s.fetch(c, &b)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if c.pause == t { // nobody stopped it in the meantime
 			c.pause = nil
-			s.restart(c)
+			s.restart(c, &b, err)
 		}
 	})
 	c.pause = t
@@ -274,9 +294,13 @@ func (c *child) again(now time.Time) (time.Duration, bool) {
 	return pause, true
 }
 
-// restart starts c again after its pause. The lock is held.
-func (s *supervisor) restart(c *child) {
-	pid, err := s.spawn(c)
+// restart starts c again after its pause, with entropy, or with the reason for which
+// there is none. The lock is held.
+func (s *supervisor) restart(c *child, b *seed, err error) {
+	var pid uint32
+	if err == nil {
+		pid, err = s.spawn(c, b)
+	}
 	if err != nil {
 		s.env.Log.Error("service cannot be started again", "svc", c.service.Name, "err", err)
 		s.next(c)

@@ -74,6 +74,7 @@ func TestLadder(t *testing.T) {
 	}
 	want := []string{
 		"init: start",
+		"init: start rngd", "init: up rngd",
 		"init: start policyd", "init: up policyd",
 		"init: start logd", "init: up logd",
 		"init: start selftest-client", "init: up selftest-client",

@@ -91,10 +91,14 @@ type System struct {
 }
 
 // Boot starts init with a manifest and policy rules. The table has the programs of
-// the manifest; its binaries and files are all alike. The system is killed when the
-// test ends.
+// the manifest; its binaries and files are all alike. Without an rngd there is one in
+// front that gives out bytes that tell where they come from ([Entropy]). The system is
+// killed when the test ends.
 func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table svc.Table) *System {
 	t.Helper()
+	if m.Lookup(rngdName) == nil {
+		m, table = withRNG(m, table)
+	}
 	encoded, err := manifest.Encode(m)
 	if err != nil {
 		t.Fatal(err)

@@ -23,13 +23,19 @@ type mutant struct {
 }
 
 // check is what must see a mutant: a test of a package, on this machine or on so many
-// harts of the target, a marker, or a part of the soak.
+// harts of the target, a marker, a part of the soak, or a target of the Makefile that
+// fails with a line that begins with what it says.
 type check struct {
 	pkg, test string
 	harts     int
 	marker    string
 	soak      string
+	make      string
+	says      string
 }
+
+// makeTargets are those that mutants may name.
+var makeTargets = []string{"test-entropy"}
 
 // soakParts are the parts of package svc/soak, in their order.
 var soakParts = []string{"fuzz", "calls", "notifications", "futexes", "apart"}
@@ -85,10 +91,12 @@ func parseMutant(text string) (*mutant, error) {
 			m.check = check{marker: arg}
 		case kind == "target" && len(f) == 3 && len(f[0]) == 1 && strings.Contains("12345678", f[0]) && !strings.HasPrefix(f[1]+f[2], "-"):
 			m.check = check{harts: int(f[0][0] - '0'), pkg: f[1], test: f[2]}
+		case kind == "make" && len(f) >= 2 && slices.Contains(makeTargets, f[0]):
+			m.check = check{make: f[0], says: strings.Join(f[1:], " ")}
 		case kind == "soak" && slices.Contains(soakParts, arg):
 			m.check = check{soak: arg}
 		default:
-			return nil, fmt.Errorf("%w: check %q: want host ./package Test, target harts package Test, ladder marker, or soak part", errFormat, what)
+			return nil, fmt.Errorf("%w: check %q: want host ./package Test, target harts package Test, ladder marker, make target line, or soak part", errFormat, what)
 		}
 	}
 	for _, f := range changed.FindAllStringSubmatch("\n--- a/"+body, -1) {

@@ -47,8 +47,14 @@ func TestParseMutant(t *testing.T) {
 	if err != nil || m.check.soak != "calls" {
 		t.Errorf("%+v, %v", m, err)
 	}
+	m, err = parseMutant(strings.Replace(patch, "host ./kernel/elf TestRejectWX", "make test-entropy entropy: with other", 1))
+	if err != nil || m.check != (check{make: "test-entropy", says: "entropy: with other"}) {
+		t.Errorf("%+v, %v", m, err)
+	}
 	for _, change := range [][2]string{
 		{"Check: host", "Check: guess"},
+		{"host ./kernel/elf TestRejectWX", "make clean all"},
+		{"host ./kernel/elf TestRejectWX", "make test-entropy"},
 		{"host ./kernel/elf TestRejectWX", "soak everything"},
 		{"Check: host ./kernel/elf TestRejectWX\n", ""},
 		{"Check:", "Check: ladder x\nCheck:"},

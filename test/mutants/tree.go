@@ -20,6 +20,7 @@ const (
 	testTimeout   = 2 * time.Minute
 	buildTimeout  = 5 * time.Minute
 	ladderTimeout = 45 * time.Second
+	makeTimeout   = 3 * time.Minute
 	soakTimeout   = 2 * time.Minute // a wake-up that is lost is found after half a minute
 )
 
@@ -58,7 +59,7 @@ func (t tree) control(ctx context.Context, mutants []*mutant) error {
 		pkg   string
 		harts int
 	}
-	tests := map[place][]string{}
+	tests, targets := map[place][]string{}, map[string]bool{}
 	ladder, soak := false, false
 	for _, m := range mutants {
 		switch {
@@ -66,6 +67,8 @@ func (t tree) control(ctx context.Context, mutants []*mutant) error {
 			ladder = true
 		case m.check.soak != "":
 			soak = true
+		case m.check.make != "":
+			targets[m.check.make] = true
 		default:
 			p := place{m.check.pkg, m.check.harts}
 			tests[p] = append(tests[p], m.check.test)
@@ -80,6 +83,11 @@ func (t tree) control(ctx context.Context, mutants []*mutant) error {
 			if !strings.Contains(out, "--- PASS: "+name+" ") {
 				return fmt.Errorf("%s has no test %s, or it was skipped", p.pkg, name)
 			}
+		}
+	}
+	for target := range targets {
+		if out, err := t.make(ctx, target); err != nil {
+			return fmt.Errorf("make %s: %w\n%s", target, err, brief(out))
 		}
 	}
 	if soak {
@@ -123,6 +131,9 @@ func (t tree) try(ctx context.Context, m *mutant) (err error) {
 	}
 	if m.check.soak != "" {
 		return t.trySoak(ctx, m.check.soak)
+	}
+	if m.check.make != "" {
+		return t.tryMake(ctx, m.check)
 	}
 	out, err := t.test(ctx, m.check, m.files)
 	switch failed := failedTest(out, m.check.test); {
@@ -203,6 +214,28 @@ func (t tree) trySoak(ctx context.Context, part string) error {
 	case err == nil || strings.Contains(out, "soak: "+part+" ok"):
 		return errEscaped
 	case !strings.Contains(out, "soak: FAIL: "):
+		return fmt.Errorf("%w: %w\n%s", errBroken, err, brief(out))
+	}
+	return nil
+}
+
+// make builds the programs of the tree, then the target.
+func (t tree) make(ctx context.Context, target string) (string, error) {
+	if err := t.Build(ctx); err != nil {
+		return "", fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return t.Command(ctx, makeTimeout+buildTimeout, "make", "--no-print-directory", target)
+}
+
+// tryMake returns nil if the target fails and says so in the way that the check names.
+func (t tree) tryMake(ctx context.Context, c check) error {
+	out, err := t.make(ctx, c.make)
+	switch {
+	case errors.Is(err, errBroken):
+		return err
+	case err == nil:
+		return errEscaped
+	case !strings.Contains("\n"+out, "\n"+c.says):
 		return fmt.Errorf("%w: %w\n%s", errBroken, err, brief(out))
 	}
 	return nil

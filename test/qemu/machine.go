@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -18,12 +19,13 @@ import (
 // Machine is a virtual machine to boot. The zero values of its fields give the
 // machine that everything must run on.
 type Machine struct {
-	QEMU   string   // command; qemu-system-riscv64 if empty
-	Image  string   // file that -kernel boots
-	SMP    int      // harts; 1 if 0
-	Memory string   // for -m; 128M if empty
-	CPU    string   // for -cpu; rv64 if empty
-	Args   []string // further arguments
+	QEMU    string   // command; qemu-system-riscv64 if empty
+	Image   string   // file that -kernel boots
+	SMP     int      // harts; 1 if 0
+	Memory  string   // for -m; 128M if empty
+	CPU     string   // for -cpu; rv64 if empty
+	Entropy string   // file with what the entropy devices give; that of the host if empty
+	Args    []string // further arguments
 }
 
 // Date is what the board's clock says when a machine is switched on, in UTC. The client of
@@ -60,12 +62,19 @@ func (m *Machine) command() (string, []string, error) {
 	if cpu == "" {
 		cpu = "rv64"
 	}
-	return name, append([]string{
+	rng := []string{"-device", "virtio-rng-device", "-device", "virtio-rng-device"}
+	if m.Entropy != "" {
+		rng = nil
+		for _, id := range []string{"a", "b"} {
+			rng = append(rng, "-object", "rng-random,filename="+m.Entropy+",id="+id, "-device", "virtio-rng-device,rng="+id)
+		}
+	}
+	return name, slices.Concat([]string{
 		"-M", "virt", "-cpu", cpu, "-smp", strconv.Itoa(smp), "-m", memory, "-no-reboot",
-		"-global", "virtio-mmio.force-legacy=false", "-device", "virtio-rng-device", "-device", "virtio-rng-device",
-		"-rtc", "base=" + Date + ",clock=vm",
+		"-global", "virtio-mmio.force-legacy=false", "-rtc", "base=" + Date + ",clock=vm",
+	}, rng, []string{
 		"-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", image,
-	}, m.Args...), nil
+	}, m.Args), nil
 }
 
 // Run boots the machine in a temporary folder of its own and gives line each line

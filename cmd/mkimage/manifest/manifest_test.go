@@ -10,6 +10,7 @@ import (
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/manifest"
 	"nexus.internal/svc/policy"
+	"nexus.internal/svc/rng"
 )
 
 const sample = `
@@ -73,8 +74,27 @@ files = ["two", "three"]
 	if err := s.CheckGrants(r); !errors.Is(err, ErrGrant) {
 		t.Errorf("a spawner that the policy lets create nothing: %v", err)
 	}
-	r["a"] = []string{policy.Create}
-	if err := s.CheckGrants(r); err != nil {
+	for _, tt := range []struct {
+		caps []string
+		want error
+	}{{[]string{policy.Create}, ErrGrant}, {[]string{rng.Capability}, ErrGrant}, {[]string{policy.Create, rng.Capability}, nil}} {
+		r["a"] = tt.caps
+		if err := s.CheckGrants(r); !errors.Is(err, tt.want) {
+			t.Errorf("a spawner with %q: %v", tt.caps, err)
+		}
+	}
+}
+
+// init needs entropy for the services that it starts.
+func TestRejectNoEntropy(t *testing.T) {
+	s, err := parse("[system]\nram_mib = 128\nkernel_mib = 26\nroot = { name = \"init\", budget_kib = 8192 }\n[[service]]\nname = \"rngd\"\nbudget_kib = 2048\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckGrants(Rules{}); !errors.Is(err, ErrGrant) {
+		t.Errorf("init without entropy: %v", err)
+	}
+	if err := s.CheckGrants(Rules{"init": {rng.Capability}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,10 +9,14 @@ import (
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/manifest"
 	"nexus.internal/svc/policy"
+	"nexus.internal/svc/rng"
 )
 
 // maxCaps bounds the capabilities of one service.
 const maxCaps = 64
+
+// entropy is the service that gives it out.
+const entropy = "rngd"
 
 // ErrRule is the reason for which a policy file is refused.
 var ErrRule = errors.New("bad rule")
@@ -63,6 +67,9 @@ func notCapRune(c rune) bool {
 // CheckGrants reports a service that the policy would keep from doing what the
 // manifest wires it for.
 func (s *System) CheckGrants(r Rules) error {
+	if s.Manifest.Lookup(entropy) != nil && !slices.Contains(r[s.Root], rng.Capability) {
+		return fmt.Errorf("%w: %q starts services without %q", ErrGrant, s.Root, rng.Capability)
+	}
 	for _, svc := range s.Manifest.Services {
 		if len(svc.Calls) > 0 && !slices.Contains(r[svc.Name], policy.Core) {
 			return fmt.Errorf("%w: %q calls %q without %q", ErrGrant, svc.Name, svc.Calls[0].Name, policy.Core)
@@ -82,8 +89,10 @@ func (s *System) CheckGrants(r Rules) error {
 				}
 			}
 		}
-		if svc.Spawner && !slices.Contains(r[svc.Name], policy.Create) {
-			return fmt.Errorf("%w: %q is a spawner without %q", ErrGrant, svc.Name, policy.Create)
+		for _, needed := range []string{policy.Create, rng.Capability} { // the latter for its children
+			if svc.Spawner && !slices.Contains(r[svc.Name], needed) {
+				return fmt.Errorf("%w: %q is a spawner without %q", ErrGrant, svc.Name, needed)
+			}
 		}
 	}
 	return nil
