@@ -53,10 +53,12 @@ build: programs ## build the images: build/nexus.img, and build/nexus-test.img w
 	@for c in $(CHILDREN); do $(PROCESS) build $(BUILDFLAGS) -ldflags "-s -w" -o $(BUILD)/child-$$c.elf ./cmd/child/$$c || exit 1; done
 	$(MKIMAGE) build $(SYSTEM) $(TESTS) -o $(BUILD)/nexus-test.img
 
-qemu: build ## boot on the serial console and stay up; Ctrl-A X ends it (SMP=, MEMORY=)
+qemu: build ## boot on the serial console and stay up; Ctrl-A X ends it (SMP=, MEMORY=); build/disk.img stays
 	$(SETUP) qemu
+	@$(MKIMAGE) disk -keep -o $(BUILD)/disk.img
 	qemu-system-riscv64 -M virt -cpu rv64 -smp $(SMP) -m $(MEMORY) -nographic -no-reboot \
-		-global virtio-mmio.force-legacy=false -device virtio-rng-device -kernel $(BUILD)/nexus.img
+		-global virtio-mmio.force-legacy=false -device virtio-rng-device \
+		-drive if=none,id=disk,format=raw,discard=unmap,file=$(BUILD)/disk.img -device virtio-blk-device,drive=disk -kernel $(BUILD)/nexus.img
 
 run: test-os ## build, and run the ladder
 
@@ -68,7 +70,7 @@ test-host: ## tests of all packages on this machine, with the race detector
 	$(SETUP) cc
 	@$(RUN) host
 
-test-os: build ## the marker ladder in QEMU (RUN_PHASE, RUN_UNTIL_MARKER, RUN_TIMEOUT, SMP, REQUIRE_SMP)
+test-os: build ## the marker ladder in QEMU (RUN_PHASE, RUN_UNTIL_MARKER, RUN_TIMEOUT, SMP, REQUIRE_SMP, DISK)
 	$(SETUP) qemu
 	@$(RUN) os -image $(BUILD)/nexus-test.img
 

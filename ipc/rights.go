@@ -166,6 +166,13 @@ func DeriveReadGrant[R CanGrantRead](v VMO[R]) (VMO[ReadGrant], error) {
 	return VMO[ReadGrant]{ref: c}, err
 }
 
+// DeriveFull makes a capability that can read, write and be given away, which moving it
+// in a message needs; see [MoveVMO] for what arrives.
+func DeriveFull[R Full | Physical](v VMO[R]) (VMO[Full], error) {
+	c, err := v.derive(abi.RightRead|abi.RightWrite|abi.RightGrant, 0)
+	return VMO[Full]{ref: c}, err
+}
+
 // Notification is a word of bits that wakes its listener. R says what may be done.
 type Notification[R CanSignal] struct {
 	_ [0]R
@@ -270,6 +277,14 @@ func (c Any) Memory() (VMO[Read], error) {
 		return VMO[Read]{}, err
 	}
 	return VMO[Read]{ref: c.ref}, nil
+}
+
+// Writable returns c as memory to read and write. If it is not that, c is closed.
+func (c Any) Writable() (VMO[ReadWrite], error) {
+	if err := c.check(abi.KindVMO, abi.RightRead|abi.RightWrite); err != nil {
+		return VMO[ReadWrite]{}, err
+	}
+	return VMO[ReadWrite]{ref: c.ref}, nil
 }
 
 // Program returns c as memory that holds a program. If it is not that, c is closed.

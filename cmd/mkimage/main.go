@@ -1,9 +1,10 @@
 // Mkimage bakes a kernel, the programs it starts and a checked description of
-// the system into one bootable image, and shows what is in one:
+// the system into one bootable image, shows what is in one, and makes disks:
 //
 //	mkimage build -board qemu-virt -kernel build/kernel.elf -programs build/services.elf \
 //		-binary storage=build/storage.elf -manifest system.toml -policy policy -o build/nexus.img
 //	mkimage inspect build/nexus.img
+//	mkimage disk -o build/disk.img
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 
 type cli struct {
 	Build   buildCmd   `cmd:"" help:"Bake an image."`
+	Disk    diskCmd    `cmd:"" help:"Make an empty disk with a partition table."`
 	Inspect inspectCmd `cmd:"" help:"Check every byte of an image and print what is inside, with sizes and SHA-256."`
 }
 

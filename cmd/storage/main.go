@@ -1,17 +1,19 @@
 //go:build tamago
 
-// Storage is the binary of the services that keep secrets and data: argument 0 says
+// Storage is the binary of the services that keep secrets and data, or what they need for it: argument 0 says
 // which one a process is. They link the cryptography of the standard library, whose
 // start costs more than that of all other services, and which nobody else pays for.
 package main
 
 import (
 	"nexus.internal/svc"
+	"nexus.internal/svc/blkd"
 	"nexus.internal/svc/rngd"
 )
 
 var table = svc.Table{
 	"rngd": rngd.Main,
+	"blkd": blkd.Main,
 }
 
 func main() { table.Start() }

@@ -44,6 +44,7 @@ const (
 	ReadLog  = "log.read"        // read the journal, which has what every service said
 	Device   = "device.mmio."    // prefix: own a device of the class whose name follows; the object is which
 	Route    = "route."          // prefix: a service whose name follows is for holders only
+	Disk     = "disk."           // prefix: hold the partition of the disk whose name follows
 )
 
 // Timeout bounds a question for those who enforce policy: later is a refusal.

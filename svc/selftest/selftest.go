@@ -9,6 +9,7 @@ package selftest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -19,6 +20,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/svc"
+	"nexus.internal/svc/blk"
 	"nexus.internal/svc/control"
 	"nexus.internal/svc/exec"
 	"nexus.internal/svc/journal"
@@ -35,6 +37,10 @@ type proof struct {
 	run  func(ctx context.Context, t *tester) error
 }
 
+// errFirstBoot is the result of a proof that takes what an earlier boot of the machine
+// has left on the disk, when there was none. It is no proof, and nothing is said.
+var errFirstBoot = errors.New("the first boot on this disk")
+
 // tester is what proofs share.
 type tester struct {
 	env     *svc.Env
@@ -47,6 +53,8 @@ type tester struct {
 	self    uint64         // own service id
 	mark    uint64         // id of the newest journal record when the audited questions began
 	base    *control.Usage // of the system, before the first attack
+	disk    *blk.Disk      // the partition of this service
+	boots   uint64         // of earlier machines on this disk
 
 	date     time.Time // of power-on, by the board's clock
 	patience time.Duration
@@ -55,7 +63,7 @@ type tester struct {
 
 // Main is the service. The argument "clock=2006-01-02T15:04:05Z" says what the board's clock
 // said at power-on and adds the proofs about that, "exec" adds the proofs of execd, "rng" those of rngd,
-// "mortal" those that take the service of that name, "restarts=40" the one in which a
+// "disk" those that take a disk, "mortal" those that take the service of that name, "restarts=40" the one in which a
 // service dies so often, "drive" those that take a device that works, "attacks" runs
 // hostile services, and "attacks=a,b" only these; "patience=2s" bounds each proof otherwise.
 func Main(ctx context.Context, env *svc.Env) error {
@@ -72,7 +80,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	var clocks, classes, entropies, programs, lives, readers, parallel, drives, restarts, attacks []proof
+	var clocks, classes, entropies, disks, programs, lives, readers, parallel, drives, restarts, attacks []proof
 	if runtime.GOMAXPROCS(0) > 1 {
 		parallel = parallelProofs
 	}
@@ -97,6 +105,8 @@ func Main(ctx context.Context, env *svc.Env) error {
 			restarts = append(restarts, proof{"service endurance", func(ctx context.Context, t *tester) error {
 				return serviceEndurance(ctx, t, uint32(n))
 			}})
+		case "disk":
+			disks = diskProofs
 		case "rng":
 			entropies = rngProofs
 		case "drive":
@@ -112,8 +122,12 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range slices.Concat(clocks, classes, entropies, policyProofs, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
-		if err := t.prove(ctx, p); err != nil {
+	for _, p := range slices.Concat(clocks, classes, entropies, policyProofs, disks, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
+		err := t.prove(ctx, p)
+		if err == errFirstBoot {
+			continue
+		}
+		if err != nil {
 			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
 			return svc.Exit(1)
 		}

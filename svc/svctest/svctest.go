@@ -88,6 +88,7 @@ type System struct {
 	Init    *ipctest.Process
 	Console *Console
 	RNG     *ipctest.Device // the first of two that look like entropy devices and do nothing
+	Disk    *ipctest.Device // looks like a disk and does nothing
 }
 
 // Boot starts init with a manifest and policy rules. The table has the programs of
@@ -128,6 +129,7 @@ func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table s
 	rng := k.AddDevice(slot(4))
 	k.AddDevice(slot(4))
 	k.AddDevice(slot(0)) // an empty one
+	disk := k.AddDevice(slot(2))
 	files := [][]byte{[]byte("\x7fELF"), pad(encoded), pad(policy)}
 	for range len(m.Binaries) + len(m.Files) {
 		files = append(files, pad([]byte("\x7fELF")))
@@ -145,7 +147,7 @@ func Boot(t testing.TB, m *manifest.Manifest, rules map[string][]string, table s
 		cancel()
 		k.Shutdown()
 	})
-	return &System{k, root, con, rng}
+	return &System{k, root, con, rng, disk}
 }
 
 // slot returns the registers of a virtio slot with a device of that kind.

@@ -42,6 +42,7 @@ const (
 	regQueueDesc      = 0x080 // 64 bits, the low half first, like the next two
 	regQueueDriver    = 0x090
 	regQueueDevice    = 0x0a0
+	regConfigGen      = 0x0fc // changes with the configuration
 	regConfig         = 0x100
 )
 
@@ -75,6 +76,10 @@ const (
 // tenth of one.
 const resetLimit = 100_000
 
+// configLimit is how often a configuration may change while it is read until the
+// device counts as broken.
+const configLimit = 8
+
 // The reasons for which a device is refused.
 var (
 	ErrNoDevice = errors.New("virtio: no such device behind these registers")
@@ -83,6 +88,7 @@ var (
 	ErrFeatures = errors.New("virtio: features not accepted")
 	ErrQueue    = errors.New("virtio: no such queue")
 	ErrBroken   = errors.New("virtio: device broke the protocol of its queue")
+	ErrConfig   = errors.New("virtio: configuration does not stand still")
 )
 
 // ID returns what is behind registers: the number of a kind of devices, 0 for an
@@ -178,6 +184,25 @@ func (d *Device) NeedsReset() bool { return d.regs.Load32(regStatus)&statusNeeds
 
 // Config32 reads a word of the device's configuration.
 func (d *Device) Config32(off uint32) uint32 { return d.regs.Load32(regConfig + off) }
+
+// Config64 reads two words of the device's configuration that belong together.
+// [ErrConfig]: they change all the time.
+func (d *Device) Config64(off uint32) (uint64, error) {
+	for range configLimit {
+		before := d.regs.Load32(regConfigGen)
+		v := uint64(d.Config32(off)) | uint64(d.Config32(off+4))<<32
+		if d.regs.Load32(regConfigGen) == before {
+			return v, nil
+		}
+	}
+	return 0, ErrConfig
+}
+
+// QueueMax returns how many parts queue i may have, 0 if there is no such queue.
+func (d *Device) QueueMax(i uint32) uint32 {
+	d.regs.Store32(regQueueSel, i)
+	return d.regs.Load32(regQueueMax)
+}
 
 // Reset ends the use of the device.
 func (d *Device) Reset() error { return Reset(d.regs) }

@@ -24,6 +24,7 @@ type fake struct {
 	at       uint16 // of the driver's ring
 	used     uint16
 	holds    []uint16
+	moving   int // so many more reads of the configuration it changes
 }
 
 const base = 0x8_1234_0000
@@ -42,6 +43,12 @@ func (f *fake) Load32(off uint32) uint32 {
 		return f.id
 	case 0x10:
 		return uint32(f.features >> (32 * f.regs[0x14]))
+	case 0x100, 0x104:
+		if f.moving > 0 {
+			f.moving--
+			f.regs[0xfc]++
+			f.regs[off]++
+		}
 	case 0x34:
 		if f.regs[0x30] == 0 {
 			return f.queueMax
@@ -204,6 +211,23 @@ func TestDevice(t *testing.T) {
 	}
 	if err := d.Reset(); err != nil || f.regs[0x70] != 0 {
 		t.Error(err)
+	}
+}
+
+// Two words of the configuration are of the same time.
+func TestConfig64(t *testing.T) {
+	f := newFake(t)
+	d, _ := open(t, f, 8)
+	f.regs[0x100], f.regs[0x104], f.moving = 0xfffffffe, 1, 1
+	if v, err := d.Config64(0); v != 0x1_ffff_ffff || err != nil {
+		t.Errorf("%#x, %v", v, err)
+	}
+	f.moving = 1000
+	if _, err := d.Config64(0); !errors.Is(err, ErrConfig) {
+		t.Errorf("a configuration that does not stand still: %v", err)
+	}
+	if d.QueueMax(0) != 64 || d.QueueMax(1) != 0 {
+		t.Error("length of a queue")
 	}
 }
 

@@ -35,6 +35,7 @@ var Layers = []Layer{
 	{Path: "svc", Inside: []string{"ipc"}, Outside: []string{"github.com/fxamacker/cbor/v2"}},
 	{Path: "cmd/services", Inside: []string{"svc", "ipc"}},
 	{Path: "cmd/storage", Inside: []string{"svc", "ipc"}},
+	{Path: "svc/blkd", Inside: []string{"svc", "ipc"}, Outside: []string{"github.com/u-root/u-root/pkg/mount/gpt"}},
 	{Path: "cmd/child", Inside: []string{"svc/child", "ipc"}},
 	{Path: "cmd/child/random", Inside: []string{"svc", "ipc"}},
 	{Path: "svc/rngd", Inside: []string{"svc", "ipc"}, // nothing that makes secrets: it starts before there is entropy
@@ -51,7 +52,7 @@ var Layers = []Layer{
 
 	// Commands of the build and the tests.
 	{Path: "cmd", Inside: []string{"cmd", "board", "kernel", "ipc", "svc", "test/qemu"},
-		Outside: []string{"github.com/BurntSushi/toml", "github.com/alecthomas/kong", "github.com/fxamacker/cbor/v2", "github.com/usbarmory/tamago"}, Host: true},
+		Outside: []string{"github.com/BurntSushi/toml", "github.com/alecthomas/kong", "github.com/fxamacker/cbor/v2", "github.com/u-root/u-root/pkg/mount/gpt", "github.com/usbarmory/tamago"}, Host: true},
 	{Path: "test", Inside: []string{"cmd", "kernel", "ipc", "svc", "test"},
 		Outside: []string{"github.com/BurntSushi/toml"}, Host: true},
 }

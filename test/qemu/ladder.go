@@ -27,8 +27,16 @@ type Ladder struct {
 type Variant struct {
 	Name        string
 	Memory, CPU string // the default one's if empty
+	Disk        string // SameDisk or NoDisk; its own if empty
 	Phase       string // up to its end the ladder is proven
+	Gates       []string
 }
+
+// The disks of variants.
+const (
+	SameDisk = "same" // the one that the run of the whole ladder has written
+	NoDisk   = "none"
+)
 
 // Marker is one line of evidence.
 type Marker struct {
@@ -104,6 +112,14 @@ func ParseLadder(text string) (*Ladder, error) {
 	for _, v := range f.Variant {
 		if v.Name == "" || !slices.Contains(l.Phases, v.Phase) {
 			return nil, fmt.Errorf("%w: variant %q has no name or no phase", ErrLadder, v.Name)
+		}
+		if v.Disk != "" && v.Disk != SameDisk && v.Disk != NoDisk {
+			return nil, fmt.Errorf("%w: variant %q has the disk %q", ErrLadder, v.Name, v.Disk)
+		}
+		for _, gate := range v.Gates {
+			if !slices.Contains(l.Gates(), gate) {
+				return nil, fmt.Errorf("%w: variant %q has an unknown gate %q", ErrLadder, v.Name, gate)
+			}
 		}
 	}
 	l.Variants = f.Variant

@@ -12,8 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"nexus.internal/cmd/mkimage/disk"
 )
 
 // Machine is a virtual machine to boot. The zero values of its fields give the
@@ -25,6 +28,8 @@ type Machine struct {
 	Memory  string   // for -m; 128M if empty
 	CPU     string   // for -cpu; rv64 if empty
 	Entropy string   // file with what the entropy devices give; that of the host if empty
+	Disk    string   // file of its disk, which it may change; a new one for each run if empty
+	NoDisk  bool     // it has none
 	Args    []string // further arguments
 }
 
@@ -33,6 +38,12 @@ type Machine struct {
 // has come through.
 const Date = "2031-05-06T07:08:09"
 
+// NewDisk makes the disk that a run has unless it brings its own: the partitions of the
+// system, and one for tests.
+func NewDisk(file string) error {
+	return disk.Create(file, disk.DefaultMiB, []disk.Partition{{Name: "keys", MiB: 1}, {Name: "test", MiB: 16}, {Name: "state"}})
+}
+
 // Limits of a run.
 const (
 	maxOutput = 64 << 20         // bytes that a run may print
@@ -40,7 +51,7 @@ const (
 	endGrace  = 10 * time.Second // between asking QEMU to end and killing it
 )
 
-// command returns QEMU's arguments. Every machine has a modern virtio entropy device, and
+// command returns QEMU's arguments. Every machine has two modern virtio entropy devices, and
 // a clock that goes on with the machine's own time, however busy ours is.
 // The serial line is standard output, and
 // nothing reads standard input: a run cannot hang on a terminal.
@@ -69,12 +80,20 @@ func (m *Machine) command() (string, []string, error) {
 			rng = append(rng, "-object", "rng-random,filename="+m.Entropy+",id="+id, "-device", "virtio-rng-device,rng="+id)
 		}
 	}
+	var blk []string
+	if !m.NoDisk {
+		file, err := filepath.Abs(m.Disk)
+		if err != nil {
+			return "", nil, err
+		}
+		blk = []string{"-drive", "if=none,id=disk,format=raw,discard=unmap,file=" + strings.ReplaceAll(file, ",", ",,"), "-device", "virtio-blk-device,drive=disk"}
+	}
 	return name, slices.Concat([]string{
 		"-M", "virt", "-cpu", cpu, "-smp", strconv.Itoa(smp), "-m", memory, "-no-reboot",
 		"-global", "virtio-mmio.force-legacy=false", "-rtc", "base=" + Date + ",clock=vm",
 	}, rng, []string{
 		"-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", image,
-	}, m.Args), nil
+	}, blk, m.Args), nil
 }
 
 // Run boots the machine in a temporary folder of its own and gives line each line
@@ -83,15 +102,22 @@ func (m *Machine) command() (string, []string, error) {
 // negative means as before. With limit 0 the machine is ended at once. QEMU has
 // ended when Run returns. An error means that QEMU could not be run.
 func (m *Machine) Run(ctx context.Context, timeout time.Duration, line func(text string) (limit time.Duration)) (End, error) {
-	name, args, err := m.command()
-	if err != nil {
-		return End{}, err
-	}
 	dir, err := os.MkdirTemp("", "nexus-qemu-")
 	if err != nil {
 		return End{}, err
 	}
 	defer os.RemoveAll(dir)
+	own := *m
+	if m.Disk == "" && !m.NoDisk {
+		own.Disk = filepath.Join(dir, "disk.img")
+		if err := NewDisk(own.Disk); err != nil {
+			return End{}, err
+		}
+	}
+	name, args, err := own.command()
+	if err != nil {
+		return End{}, err
+	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

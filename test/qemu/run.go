@@ -40,6 +40,7 @@ type Options struct {
 	When    When
 	Timeout time.Duration
 	SMP     int
+	Disk    string // file of an existing disk, which the run may change
 }
 
 // OptionsFromEnv reads the variables of a run:
@@ -50,6 +51,7 @@ type Options struct {
 //	                  ladder has up to there
 //	RUN_TIMEOUT       longest run, like 90s (default)
 //	SMP               harts (default 1)
+//	DISK              file of an existing disk, which the run may change (default: a new one)
 //	REQUIRE_…         1: the markers of this gate are required; REQUIRE_SMP needs SMP >= 2,
 //	                  REQUIRE_SMP4 SMP >= 4, REQUIRE_SMP8 SMP = 8
 //
@@ -71,6 +73,7 @@ func OptionsFromEnv(getenv func(string) string, gates []string) (Options, error)
 		}
 		o.Timeout = d
 	}
+	o.Disk = getenv("DISK")
 	if v := getenv("SMP"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 || n > 8 {
@@ -95,6 +98,9 @@ func OptionsFromEnv(getenv func(string) string, gates []string) (Options, error)
 	return o, nil
 }
 
+// gateNoDisk is the gate of what a machine without a disk says.
+const gateNoDisk = "NO_DISK"
+
 // Whole reports whether the options ask for the whole ladder.
 func (o *Options) Whole() bool { return o.Phase == "" && o.When == WhenProven }
 
@@ -105,7 +111,7 @@ func Prove(ctx context.Context, out io.Writer, l *Ladder, m Machine, o Options) 
 	if err != nil {
 		return nil, err
 	}
-	m.SMP = o.SMP
+	m.SMP, m.NoDisk = o.SMP, o.Gates[gateNoDisk]
 	whole := o.Whole()
 	start, phase := time.Now(), ""
 	wasFatal, wasProven := false, false

@@ -5,7 +5,7 @@
 //	run all -image FILE        both, in this order
 //	run all -steps lint,bench  make targets first; each counts as one test
 //
-// RUN_PHASE, RUN_UNTIL_MARKER, RUN_TIMEOUT, SMP and REQUIRE_SMP choose what of the
+// RUN_PHASE, RUN_UNTIL_MARKER, RUN_TIMEOUT, SMP, REQUIRE_SMP and DISK choose what of the
 // ladder runs, and how. The exit status is 0 if nothing failed, 1 if something
 // did, 2 for a mistake in the arguments or variables.
 package main
@@ -15,9 +15,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -107,7 +109,19 @@ func step(ctx context.Context, target string) tally {
 // of the whole ladder is repeated in part on other machines, each one test.
 func prove(ctx context.Context, l *qemu.Ladder, image string, opts qemu.Options) tally {
 	fmt.Printf("=== ladder in QEMU: %s\n", image)
-	v, err := qemu.Prove(ctx, os.Stdout, l, qemu.Machine{Image: image}, opts)
+	if opts.Disk == "" {
+		dir, err := os.MkdirTemp("", "nexus-run-")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			opts.Disk = filepath.Join(dir, "disk.img")
+			err = qemu.NewDisk(opts.Disk)
+		}
+		if err != nil {
+			fmt.Printf("FAIL: %v\n", err)
+			return tally{failed: 1}
+		}
+	}
+	v, err := qemu.Prove(ctx, os.Stdout, l, qemu.Machine{Image: image, Disk: opts.Disk}, opts)
 	if err != nil {
 		fmt.Printf("FAIL: %v\n", err)
 		return tally{failed: 1}
@@ -121,7 +135,15 @@ func prove(ctx context.Context, l *qemu.Ladder, image string, opts qemu.Options)
 		fmt.Printf("=== ladder up to %s, %s\n", variant.Phase, variant.Name)
 		o := opts
 		o.Phase = variant.Phase
-		v, err := qemu.Prove(ctx, io.Discard, l, qemu.Machine{Image: image, Memory: variant.Memory, CPU: variant.CPU}, o)
+		o.Gates = maps.Clone(opts.Gates)
+		for _, gate := range variant.Gates {
+			o.Gates[gate] = true
+		}
+		m := qemu.Machine{Image: image, Memory: variant.Memory, CPU: variant.CPU}
+		if variant.Disk == qemu.SameDisk {
+			m.Disk = opts.Disk
+		}
+		v, err := qemu.Prove(ctx, io.Discard, l, m, o)
 		switch {
 		case err != nil:
 			fmt.Printf("FAIL: %v\n", err)
