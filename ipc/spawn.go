@@ -87,6 +87,7 @@ type SystemInfo struct {
 	Processes                uint64
 	Caps, Calls              uint64 // capabilities and calls in use
 	Switches, Dropped        uint64 // since power-on: context switches, replies to dead callers
+	IdleNS                   int64  // how long harts had nothing to do
 }
 
 // SystemInfo asks the kernel for its counts.
@@ -97,7 +98,7 @@ func (s Spawner) SystemInfo() (SystemInfo, error) {
 	if err := result(r.A[0]); err != nil {
 		return SystemInfo{}, err
 	}
-	return SystemInfo{r.A[0], r.A[1], r.A[2], r.A[3], r.A[4], r.A[5], r.A[6], r.A[7]}, nil
+	return SystemInfo{r.A[0], r.A[1], r.A[2], r.A[3], r.A[4], r.A[5], r.A[6], r.A[7], int64(r.Data[0])}, nil
 }
 
 // ProcessInfo is the state of a process.

@@ -106,7 +106,7 @@ func run(ctx context.Context) error {
 // printed all that are wanted or ends.
 func measure(ctx context.Context, file string, want map[string]bool, got figures, timeout time.Duration, verbose bool) error {
 	var bad error
-	m := qemu.Machine{Image: file, Args: clock}
+	m := qemu.Machine{Image: file, NoDisk: true, Args: clock}
 	end, err := m.Run(ctx, timeout, func(line string) time.Duration {
 		if verbose {
 			fmt.Println(line)
