@@ -46,7 +46,7 @@ func Format(dev Block, opt Options) error {
 // it is an old copy.
 func Open(dev Block, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
-	l := &log{dev: dev, key: opt.Key}
+	l := &log{dev: dev, key: &opt.Key}
 	if err := l.superblock(); err != nil {
 		if err == ErrNoStore && opt.MinGeneration > 0 {
 			err = fmt.Errorf("%w: blank", ErrRolledBack)
@@ -56,7 +56,22 @@ func Open(dev Block, opt Options) (*Store, error) {
 	if l.super.Generation < opt.MinGeneration {
 		return nil, fmt.Errorf("%w: generation %d, it has been %d", ErrRolledBack, l.super.Generation, opt.MinGeneration)
 	}
-	s := &Store{dev: dev, opt: opt, g: l.g, super: l.super, segments: make([]segment, l.g.segments)}
+	s, err := l.load(opt)
+	if err == nil && len(s.index) > opt.MaxKeys {
+		err = ErrTooManyKeys
+	}
+	if err == nil && !opt.ReadOnly {
+		err = s.begin()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// load returns the store that is in the log.
+func (l *log) load(opt Options) (*Store, error) {
+	s := &Store{dev: l.dev, opt: opt, g: l.g, super: l.super, segments: make([]segment, l.g.segments)}
 	for i := range s.segments {
 		s.segments[i].number = ^uint64(0)
 	}
@@ -64,15 +79,9 @@ func Open(dev Block, opt Options) (*Store, error) {
 	if err := l.walk(s.replay); err != nil {
 		return nil, err
 	}
-	if len(s.index) > opt.MaxKeys {
-		return nil, ErrTooManyKeys
-	}
 	s.head, s.seq, s.prev = l.next.position, l.next.seq-1, l.next.prev
 	s.watch.before = s.version
-	if opt.ReadOnly {
-		return s, nil
-	}
-	return s, s.begin()
+	return s, nil
 }
 
 // begin makes a new generation.
@@ -121,6 +130,10 @@ func (l *log) superblock() error {
 			return deviceError(err)
 		}
 		b, g, err := l.checkSuper(p)
+		if err == nil {
+			l.superblocks++
+		}
+		l.forged = l.forged || err == ErrIntegrity
 		switch {
 		case err == nil && (!found || b.Count > l.super.Count):
 			found, l.super, l.g = true, b, g
@@ -149,7 +162,8 @@ func (l *log) checkSuper(p []byte) (b format.Superblock, g geometry, err error) 
 		return b, g, ErrVersion
 	case err != nil:
 		return b, g, ErrCorrupt
-	case b.Check(p, l.session(b.Salt)) != nil:
+	}
+	if session := l.session(b.Salt); session != nil && b.Check(p, session) != nil {
 		return b, g, ErrIntegrity
 	}
 	g, err = divide(l.dev.SectorSize(), l.dev.Size(), b.Ring)

@@ -84,29 +84,42 @@ func (s *Store) Info() Info {
 	return Info{len(s.index), s.live, s.g.capacity, s.g.ring, s.head - s.super.Tail, s.super.Generation, s.version, s.seq, s.flushes, s.failed}
 }
 
-// Get appends the value of a key to dst. The version is another after each change of
+// Get appends the value of a key to dst, which may be nil. The version is another after each change of
 // the key, and greater; 0 is none.
 //
 // [ErrNotFound]: there is no such key. [ErrCorrupt], [ErrIntegrity]: its value is not
 // what was put; other keys are not concerned.
 func (s *Store) Get(dst []byte, key string) (value []byte, version uint64, err error) {
+	value, version, err = s.get(key, true)
+	if err != nil {
+		return dst, 0, err
+	}
+	if dst == nil && len(value) > MaxCached {
+		return value, version, nil // nobody else has it
+	}
+	return append(dst, value...), version, nil
+}
+
+// get returns the value of a key, from the cache or for it if there is to be one. What it
+// returns is the caller's to read.
+func (s *Store) get(key string, cache bool) (value []byte, version uint64, err error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for {
-		r, err := s.lookup(key)
-		if err != nil {
-			s.mu.Unlock()
-			return dst, 0, err
+		if s.closed {
+			return nil, 0, ErrClosed
 		}
-		version := r.version
-		if r.cached != nil || r.place.length == 0 && r.place.kind == format.Value {
+		r := s.index.find(key)
+		if r == nil {
+			return nil, 0, ErrNotFound
+		}
+		if cache && (r.cached != nil || r.place.length == 0 && r.place.kind == format.Value) {
 			r.used = true
-			dst = append(dst, r.cached...)
-			s.mu.Unlock()
-			return dst, version, nil
+			return r.cached, r.version, nil
 		}
-		at := r.place
+		version, at := r.version, r.place
 		s.mu.Unlock()
-		value, err := s.read(&at, key, &commitBuffer{})
+		value, err = s.read(&at, key, &commitBuffer{})
 		s.mu.Lock()
 		// If the value has been moved, its old place may have been used again while it
 		// was read. It is moved once in a round of the ring.
@@ -114,30 +127,14 @@ func (s *Store) Get(dst []byte, key string) (value []byte, version uint64, err e
 		if now == nil || now.place.commit != at.commit || now.place.entry != at.entry {
 			continue
 		}
-		if err == nil {
+		if err != nil {
+			return nil, 0, err
+		}
+		if cache {
 			s.cache(now, value)
 		}
-		s.mu.Unlock()
-		if err != nil {
-			return dst, 0, err
-		}
-		if dst == nil {
-			return value, version, nil
-		}
-		return append(dst, value...), version, nil
+		return value, version, nil
 	}
-}
-
-// lookup returns the record of a key. The lock is held.
-func (s *Store) lookup(key string) (*record, error) {
-	if s.closed {
-		return nil, ErrClosed
-	}
-	r := s.index.find(key)
-	if r == nil {
-		return nil, ErrNotFound
-	}
-	return r, nil
 }
 
 // Put is a transaction that gives a key a value.
@@ -193,8 +190,9 @@ func (s *Store) fail(err error) error {
 	return deviceError(err)
 }
 
+// deviceError wraps an error of the device.
 func deviceError(err error) error {
-	if errors.Is(err, ErrDevice) {
+	if err == nil || errors.Is(err, ErrDevice) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrDevice, err)

@@ -10,14 +10,29 @@ import (
 // log reads the commits of a device in their order.
 type log struct {
 	dev   Block
-	key   [KeySize]byte
+	key   *[KeySize]byte // nil: nothing can be authenticated
 	g     geometry
 	super format.Superblock
 	next  point // behind the commits that were read
 
+	superblocks int  // that are whole
+	forged      bool // one is, but not authentic
+	commits     int
+	bridges     int
+
+	// salvage has the log go on behind commits that cannot be read. The gaps are noted.
+	salvage bool
+	gaps    []gap
+
 	last    *format.Session // of the last salt
 	ahead   []byte          // what was read of the ring
 	aheadAt uint64          // from where on
+}
+
+// gap is where commits were that cannot be read.
+type gap struct {
+	from point
+	to   point // of the next commit that can; with position 0: there is none
 }
 
 // point is a place between two commits.
@@ -77,6 +92,19 @@ func (c *commit) each(g *geometry, do func(*format.Entry, *place) error) error {
 // walk calls visit for each commit from l.next on, up to the last one that is whole, and
 // fails if that cannot be the end.
 func (l *log) walk(visit func(*commit) error) error {
+	for {
+		if err := l.run(visit); err != errEnd {
+			return err
+		}
+		if more, err := l.end(); !more {
+			return err
+		}
+	}
+}
+
+// run calls visit for the commits that follow each other from l.next on, and returns
+// errEnd behind them.
+func (l *log) run(visit func(*commit) error) error {
 	c, err := l.read(l.next)
 	for err == nil {
 		var next *commit
@@ -87,7 +115,7 @@ func (l *log) walk(visit func(*commit) error) error {
 			if whole, err := l.whole(c); err != nil {
 				return err
 			} else if !whole {
-				break
+				return errEnd
 			}
 		} else if err != nil {
 			return err
@@ -95,25 +123,34 @@ func (l *log) walk(visit func(*commit) error) error {
 		if err := visit(c); err != nil {
 			return err
 		}
+		l.commits++
+		if c.bridge() != nil {
+			l.bridges++
+		}
 		l.next = after
 		c = next
 	}
-	if err != nil && err != errEnd {
-		return err
-	}
-	return l.end()
+	return err
 }
 
 // after returns the point behind the commit.
 func (c *commit) after(g *geometry) point {
 	p := point{c.Position + uint64(c.Sectors)*uint64(g.sector), c.Sequence + 1, c.tag}
+	if e := c.bridge(); e != nil {
+		p.seq, p.prev = e.Version, e.Tag
+	}
+	return p
+}
+
+// bridge returns the entry of a commit that a repair wrote, or nil.
+func (c *commit) bridge() *format.Entry {
 	if c.Count == 1 {
 		r := format.ReadEntries(c.b, &c.Header)
 		if e, ok, _ := r.Next(); ok && e.Kind == format.Bridge {
-			p.seq, p.prev = e.Version, e.Tag
+			return &e
 		}
 	}
-	return p
+	return nil
 }
 
 // read returns the commit at a point, or errEnd. [ErrIntegrity]: there is one, whole,
@@ -129,8 +166,7 @@ func (l *log) read(at point) (*commit, error) {
 	if format.CheckSum(c.b) != nil {
 		return nil, errEnd
 	}
-	c.session = l.session(c.Salt)
-	if format.Check(c.b, c.Sequence, &c.tag, c.session) != nil {
+	if !l.authentic(c) {
 		return nil, fmt.Errorf("%w: commit %d", ErrIntegrity, c.Sequence)
 	}
 	if c.Prev != at.prev || c.Generation > l.super.Generation {
@@ -151,8 +187,8 @@ func (l *log) decode(position uint64) (*commit, error) {
 	}
 	h, err := format.DecodeHeader(b)
 	if err != nil || h.Position != position || h.Meta > uint32(l.g.meta) ||
-		uint64(h.Sectors) > l.g.commit/uint64(l.g.sector) || int(h.Sectors)*l.g.sector < int(h.Meta) ||
-		position-l.super.Tail+uint64(h.Sectors)*uint64(l.g.sector) > l.g.ring {
+		position-l.super.Tail+uint64(h.Sectors)*uint64(l.g.sector) > l.g.ring ||
+		uint64(h.Sectors)*uint64(l.g.sector) < uint64(h.Meta) {
 		return nil, errEnd
 	}
 	if b, err = l.ring(position, l.g.sectors(int(h.Meta))); err != nil {
@@ -180,23 +216,38 @@ func (l *log) whole(c *commit) (bool, error) {
 }
 
 // end fails if the log goes on behind l.next, or should: then commits were
-// acknowledged that cannot be read.
-func (l *log) end() error {
-	if l.next.seq <= l.super.HeadSeq {
-		return fmt.Errorf("%w: commit %d, and all up to %d", ErrCorrupt, l.next.seq, l.super.HeadSeq)
+// acknowledged that cannot be read. When it salvages, it may find where to go on.
+func (l *log) end() (more bool, err error) {
+	limit := l.g.commit
+	if l.salvage {
+		limit = l.g.ring
 	}
-	c, err := l.beyond()
-	if err != nil || c == nil {
-		return err
+	c, err := l.beyond(limit)
+	if err != nil {
+		return false, err
 	}
-	return fmt.Errorf("%w: commit %d, followed by %d", ErrCorrupt, l.next.seq, c.Sequence)
+	switch {
+	case c == nil && l.next.seq > l.super.HeadSeq:
+		return false, nil
+	case !l.salvage && c == nil:
+		return false, fmt.Errorf("%w: commit %d, and all up to %d", ErrCorrupt, l.next.seq, l.super.HeadSeq)
+	case !l.salvage:
+		return false, fmt.Errorf("%w: commit %d, followed by %d", ErrCorrupt, l.next.seq, c.Sequence)
+	case c == nil:
+		l.gaps = append(l.gaps, gap{from: l.next})
+		return false, nil
+	}
+	to := point{c.Position, c.Sequence, c.Prev}
+	l.gaps = append(l.gaps, gap{l.next, to})
+	l.next = to
+	return true, nil
 }
 
 // beyond looks for a commit that was written after the one that should be at l.next. A
 // commit is written when the one before it is durable, so there is none unless that has
 // become unreadable.
-func (l *log) beyond() (*commit, error) {
-	for at := l.next.position + uint64(l.g.sector); at <= l.next.position+l.g.commit; at += uint64(l.g.sector) {
+func (l *log) beyond(limit uint64) (*commit, error) {
+	for at := l.next.position + uint64(l.g.sector); at <= l.next.position+limit; at += uint64(l.g.sector) {
 		c, err := l.decode(at)
 		if err == errEnd {
 			continue
@@ -204,14 +255,18 @@ func (l *log) beyond() (*commit, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.Sequence > l.next.seq && c.Generation <= l.super.Generation && format.CheckSum(c.b) == nil {
-			c.session = l.session(c.Salt)
-			if format.Check(c.b, c.Sequence, &c.tag, c.session) == nil {
-				return c, nil
-			}
+		if c.Sequence > l.next.seq && c.Generation <= l.super.Generation && format.CheckSum(c.b) == nil && l.authentic(c) {
+			return c, nil
 		}
 	}
 	return nil, nil
+}
+
+// authentic reports whether a holder of the key wrote a commit, as far as that can be
+// told.
+func (l *log) authentic(c *commit) bool {
+	c.session = l.session(c.Salt)
+	return c.session == nil || format.Check(c.b, c.Sequence, &c.tag, c.session) == nil
 }
 
 // ring returns n bytes, whole sectors, from a position on. They are valid until the next
@@ -233,10 +288,10 @@ func (l *log) ring(position uint64, n int) ([]byte, error) {
 	return l.ahead[in : in+uint64(n)], nil
 }
 
-// session returns the session of a salt.
+// session returns the session of a salt; nil without a key.
 func (l *log) session(salt format.Salt) *format.Session {
-	if l.last == nil || l.last.Salt() != salt {
-		l.last = format.NewSession(&l.key, salt)
+	if l.key != nil && (l.last == nil || l.last.Salt() != salt) {
+		l.last = format.NewSession(l.key, salt)
 	}
 	return l.last
 }
