@@ -76,7 +76,7 @@ func (c *commit) each(g *geometry, do func(*format.Entry, *place) error) error {
 		}
 		if e.Flags&format.Extent != 0 {
 			at.at = extent
-			if uint64(e.Length) > uint64(c.Sectors)*uint64(g.sector) {
+			if uint64(e.Length) > g.commit {
 				return fmt.Errorf("%w: commit %d: %w", ErrCorrupt, c.Sequence, format.ErrEntry)
 			}
 			if extent += uint32(g.sectors(int(e.Length))); uint64(extent) > uint64(c.Sectors)*uint64(g.sector) {

@@ -1,0 +1,454 @@
+package statefs_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	"nexus.internal/svc/statefs"
+	"nexus.internal/svc/statefs/disksim"
+	"nexus.internal/svc/statefs/format"
+)
+
+// Offsets on a disk of 512-byte sectors.
+const (
+	ringAt = 2 * 4096
+	sector = 512
+)
+
+// filled returns a disk with n keys, each put with a commit of one sector, and its store
+// closed.
+func filled(t *testing.T, n int) *disksim.Disk {
+	t.Helper()
+	s, d := fresh(t, 1<<20)
+	for i := range n {
+		if err := s.Put(fmt.Sprintf("key/%03d", i), bytes.Repeat([]byte{byte(i)}, 200)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// A commit that cannot be read any more and has others behind it is no end of the log:
+// the store does not open with less than was acknowledged. Repair makes it open with
+// everything else, and says what is missing.
+func TestRejectCorruptCommit(t *testing.T) {
+	for _, at := range []int{0, 1, 50, 98, 99} {
+		d := filled(t, 100)
+		d.Corrupt(int64(ringAt + at*sector + 150))
+		if _, err := statefs.Open(d, options(5)); !errors.Is(err, statefs.ErrCorrupt) {
+			t.Fatalf("commit %d: open says %v", at, err)
+		}
+		r, err := statefs.Repair(d, options(6))
+		if err != nil || len(r.Findings) != 1 || r.Findings[0].From != uint64(at+1) {
+			t.Fatalf("commit %d: %+v, %v", at, r, err)
+		}
+		if to := r.Findings[0].To; at < 99 && to != uint64(at+1) || at == 99 && to != 0 {
+			t.Errorf("commit %d: %v", at, r.Findings[0])
+		}
+		for round := range 3 {
+			s := open(t, d)
+			for i := range 100 {
+				key := fmt.Sprintf("key/%03d", i)
+				if v, _, err := s.Get(nil, key); i == at && err != statefs.ErrNotFound || i != at && !bytes.Equal(v, bytes.Repeat([]byte{byte(i)}, 200)) {
+					t.Fatalf("commit %d, round %d: %s: %d bytes, %v", at, round, key, len(v), err)
+				}
+			}
+			if err := s.Put("more", []byte{byte(round)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r, err := statefs.Check(d, nil); err != nil || len(r.Findings) != 0 || r.Repaired != 1 || r.Authenticated {
+			t.Errorf("commit %d, afterwards: %+v, %v", at, r, err)
+		}
+	}
+}
+
+// An extent that cannot be read concerns its key alone, for ever: moving keeps the key
+// as one that is damaged.
+func TestRejectCorruptExtent(t *testing.T) {
+	s, d := fresh(t, 256<<10)
+	big := bytes.Repeat([]byte("unmistakable"), 200)
+	if err := s.Put("big", big); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put("small", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	d.Corrupt(int64(bytes.Index(d.Image(), []byte("unmistakable"))))
+	s = open(t, d)
+	for i := range 3000 {
+		if i%100 == 0 {
+			if _, _, err := s.Get(nil, "big"); !errors.Is(err, statefs.ErrCorrupt) {
+				t.Fatalf("after %d: %v", i, err)
+			}
+			want(t, s, "small", []byte("x"))
+		}
+		if err := s.Put("turn", make([]byte, 300)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := s.Check(context.Background())
+	if err != nil || len(r.Findings) != 1 || r.Findings[0].Key != "big" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := s.Put("big", big); err != nil {
+		t.Fatal(err)
+	}
+	want(t, open(t, d), "big", big)
+}
+
+// Who can write to the device, and knows the format, but has no key, cannot make a value
+// or a commit that counts: with all checksums right, the tags are not.
+func TestRejectForged(t *testing.T) {
+	resum := func(d *disksim.Disk, at int64) {
+		b := make([]byte, sector)
+		if err := d.Read(b, at); err != nil {
+			t.Fatal(err)
+		}
+		meta := binary.LittleEndian.Uint32(b[24:])
+		binary.LittleEndian.PutUint32(b[4:], format.Sum(b[8:meta]))
+		if err := d.Write(b, at); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := filled(t, 10)
+	d.Corrupt(ringAt + 3*sector + 180)
+	resum(d, ringAt+3*sector)
+	if _, err := statefs.Open(d, options(5)); !errors.Is(err, statefs.ErrIntegrity) {
+		t.Errorf("a changed value: %v", err)
+	}
+	if _, err := statefs.Check(d, &[32]byte{1, 2, 3}); !errors.Is(err, statefs.ErrIntegrity) {
+		t.Errorf("a changed value: check says %v", err)
+	}
+	if r, err := statefs.Check(d, nil); err != nil || len(r.Findings) != 0 {
+		t.Errorf("a changed value: check without a key says %+v, %v", r, err)
+	}
+
+	// While the store is open, reading the changed commit finds it too.
+	d = filled(t, 10)
+	opt := options(5)
+	opt.CacheBytes = 1
+	s, err := statefs.Open(d, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Corrupt(ringAt + 3*sector + 180)
+	if _, _, err := s.Get(nil, "key/003"); !errors.Is(err, statefs.ErrCorrupt) {
+		t.Errorf("a value that was damaged: %v", err)
+	}
+	resum(d, ringAt+3*sector)
+	if _, _, err := s.Get(nil, "key/003"); !errors.Is(err, statefs.ErrIntegrity) {
+		t.Errorf("a value that was changed: %v", err)
+	}
+
+	d = filled(t, 10)
+	other := options(5)
+	other.Key[0]++
+	if _, err := statefs.Open(d, other); !errors.Is(err, statefs.ErrIntegrity) {
+		t.Errorf("another key: %v", err)
+	}
+}
+
+// An extent that was changed, checksum and all.
+func TestRejectForgedExtent(t *testing.T) {
+	for _, seal := range []bool{false, true} {
+		s, d := fresh(t, 1<<20)
+		var x statefs.Txn
+		if seal {
+			x.PutSealed("big", make([]byte, 2000))
+		} else {
+			x.Put("big", make([]byte, 2000))
+		}
+		if _, err := s.Commit(&x); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, d)
+		// Its checksum is in the commit, which has a tag: only whoever finds other bytes
+		// with the same CRC-32C gets this far.
+		b := make([]byte, 4*sector)
+		if err := d.Read(b, ringAt+sector); err != nil {
+			t.Fatal(err)
+		}
+		collide(b[:2000])
+		if err := d.Write(b, ringAt+sector); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Get(nil, "big"); !errors.Is(err, statefs.ErrIntegrity) {
+			t.Errorf("sealed %v: %v", seal, err)
+		}
+	}
+}
+
+// collide changes b without changing its CRC-32C: it flips a byte and solves for four
+// others. The checksum is linear.
+func collide(b []byte) {
+	want := format.Sum(b)
+	b[100] ^= 1
+	for bit := range 32 {
+		b[1000+bit/8] &^= 1 << (bit % 8)
+	}
+	base := format.Sum(b)
+	var rows [32]struct{ sum, bits uint32 }
+	for bit := range 32 {
+		b[1000+bit/8] ^= 1 << (bit % 8)
+		rows[bit].sum, rows[bit].bits = format.Sum(b)^base, 1<<bit
+		b[1000+bit/8] ^= 1 << (bit % 8)
+	}
+	need, flip := want^base, uint32(0)
+	for col := range 32 {
+		for i := col; i < 32; i++ {
+			if rows[i].sum>>col&1 == 1 {
+				rows[col], rows[i] = rows[i], rows[col]
+				break
+			}
+		}
+		for i := range 32 {
+			if i != col && rows[i].sum>>col&1 == 1 {
+				rows[i].sum ^= rows[col].sum
+				rows[i].bits ^= rows[col].bits
+			}
+		}
+	}
+	for col := range 32 {
+		if need>>col&1 == 1 {
+			flip ^= rows[col].bits
+		}
+	}
+	for bit := range 32 {
+		if flip>>bit&1 == 1 {
+			b[1000+bit/8] ^= 1 << (bit % 8)
+		}
+	}
+	if format.Sum(b) != want {
+		panic("the checksum is another")
+	}
+}
+
+// An old copy of the device is known by its generation, and an old copy of a part of it
+// by what does not follow.
+func TestRejectRolledBack(t *testing.T) {
+	d := filled(t, 10)
+	old := d.Image()
+	s := open(t, d)
+	opt := options(7)
+	opt.MinGeneration = s.Generation()
+	if err := s.Put("key/003", []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	late := d.Image()
+	if _, err := statefs.Open(disksim.Of(sector, bytes.Clone(late)), opt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statefs.Open(disksim.Of(sector, bytes.Clone(old)), opt); !errors.Is(err, statefs.ErrRolledBack) {
+		t.Errorf("an old copy: %v", err)
+	}
+	if _, err := statefs.Open(disksim.New(sector, 1<<20), opt); !errors.Is(err, statefs.ErrRolledBack) {
+		t.Errorf("a blank device: %v", err)
+	}
+	// The superblocks alone: commits of a generation that has not been.
+	mixed := bytes.Clone(late)
+	copy(mixed[:ringAt], old[:ringAt])
+	if _, err := statefs.Open(disksim.Of(sector, mixed), options(8)); !errors.Is(err, statefs.ErrIntegrity) {
+		t.Errorf("old superblocks: %v", err)
+	}
+	// A commit of another history, whole and with the right sequence and place.
+	fork := disksim.Of(sector, bytes.Clone(old))
+	s = open(t, fork)
+	for i := range 3 {
+		if err := s.Put("fork", []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open(t, d)
+	for i := range 3 {
+		if err := s.Put("trunk", []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := make([]byte, sector)
+	if err := fork.Read(b, ringAt+11*sector); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write(b, ringAt+11*sector); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statefs.Open(d, options(9)); !errors.Is(err, statefs.ErrIntegrity) && !errors.Is(err, statefs.ErrCorrupt) {
+		t.Errorf("a commit of another history: %v", err)
+	}
+}
+
+func TestRejectBlank(t *testing.T) {
+	if _, err := statefs.Open(disksim.New(sector, 1<<20), options(1)); err != statefs.ErrNoStore {
+		t.Errorf("a blank device: %v", err)
+	}
+	for _, slots := range [][]int64{{0}, {4096}, {0, 4096}} {
+		d := filled(t, 3)
+		for _, at := range slots {
+			d.Corrupt(at + 40)
+		}
+		_, err := statefs.Open(d, options(2))
+		if len(slots) == 2 != errors.Is(err, statefs.ErrCorrupt) || len(slots) < 2 && err != nil {
+			t.Errorf("superblocks at %v damaged: %v", slots, err)
+		}
+	}
+	for _, size := range []int64{0, 8192, 64 << 10} {
+		if err := statefs.Format(disksim.New(sector, size), options(1)); err != statefs.ErrSmall {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
+// A device that fails stops the store until it is opened again; what was acknowledged is
+// there, and can be read meanwhile.
+func TestRejectDeviceError(t *testing.T) {
+	for _, kind := range []disksim.Kind{disksim.Write, disksim.Flush} {
+		s, d := fresh(t, 1<<20)
+		if err := s.Put("a", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		d.Fault(func(o disksim.Op) error {
+			if o.Kind == kind {
+				return disksim.ErrFault
+			}
+			return nil
+		})
+		if err := s.Put("a", []byte("2")); !errors.Is(err, statefs.ErrDevice) || !errors.Is(err, disksim.ErrFault) {
+			t.Errorf("put: %v", err)
+		}
+		d.Fault(nil)
+		if err := s.Put("a", []byte("3")); !errors.Is(err, statefs.ErrStopped) {
+			t.Errorf("put afterwards: %v", err)
+		}
+		want(t, s, "a", []byte("1"))
+		s = open(t, d)
+		if v, _, err := s.Get(nil, "a"); err != nil || string(v) != "1" && string(v) != "2" {
+			t.Errorf("after opening: %q, %v", v, err)
+		}
+		if err := s.Put("a", []byte("4")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Sectors that cannot be read are an error for the key whose value they have. They are not
+// given up: when everything else has been moved, nothing more can be put, until the key
+// is deleted or the device reads them.
+func TestRejectBadSector(t *testing.T) {
+	for _, deletes := range []bool{true, false} {
+		s, d := fresh(t, 256<<10)
+		big := bytes.Repeat([]byte("unmistakable"), 200)
+		if err := errors.Join(s.Put("big", big), s.Put("small", []byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+		bad := int64(bytes.Index(d.Image(), []byte("unmistakable")))
+		d.Fault(func(o disksim.Op) error {
+			if o.Kind == disksim.Read && o.Offset <= bad && bad < o.Offset+int64(o.Length) && o.Length < 64<<10 {
+				return disksim.ErrFault
+			}
+			return nil
+		})
+		s = open(t, d)
+		if _, _, err := s.Get(nil, "big"); !errors.Is(err, statefs.ErrDevice) {
+			t.Error(err)
+		}
+		n, err := 0, error(nil)
+		for ; err == nil && n < 3000; n++ {
+			err = s.Put("turn", make([]byte, 300))
+		}
+		if !errors.Is(err, statefs.ErrDevice) || n < 200 {
+			t.Fatalf("put %d: %v", n, err)
+		}
+		want(t, s, "small", []byte("x"))
+		if deletes {
+			if err := s.Delete("big"); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			d.Fault(nil)
+		}
+		for range 2000 {
+			if err := s.Put("turn", make([]byte, 300)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !deletes {
+			want(t, open(t, d), "big", big)
+		}
+	}
+}
+
+func TestRejectLimits(t *testing.T) {
+	s, d := fresh(t, 1<<20)
+	long := string(bytes.Repeat([]byte{'k'}, statefs.MaxKey+1))
+	for _, c := range []struct {
+		key  string
+		n    int
+		want error
+	}{{"", 1, statefs.ErrInvalidKey}, {long, 1, statefs.ErrInvalidKey}, {long[1:], 1, nil},
+		{"v", s.MaxValue(), nil}, {"v", s.MaxValue() + 1, statefs.ErrTooLarge}} {
+		if err := s.Put(c.key, make([]byte, c.n)); err != c.want {
+			t.Errorf("key of %d, value of %d: %v, want %v", len(c.key), c.n, err, c.want)
+		}
+	}
+	var x statefs.Txn
+	for i := range statefs.MaxOps {
+		x.Put(fmt.Sprint(i), nil)
+	}
+	if _, err := s.Commit(&x); err != nil {
+		t.Error(err)
+	}
+	x.Put("more", nil)
+	if _, err := s.Commit(&x); err != statefs.ErrTooLarge {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put("a", nil); err != statefs.ErrClosed {
+		t.Error(err)
+	}
+	opt := options(2)
+	opt.ReadOnly = true
+	s, err := statefs.Open(d, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := d.Counts()
+	if err := s.Put("a", nil); err != statefs.ErrReadOnly {
+		t.Error(err)
+	}
+	if d.Counts().Writes != before.Writes {
+		t.Error("it writes")
+	}
+	opt = options(3)
+	opt.MaxKeys = 66
+	if s, err = statefs.Open(d, opt); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put("new", nil); err != statefs.ErrTooManyKeys {
+		t.Error(err)
+	}
+	if err := s.Put("0", []byte("old")); err != nil {
+		t.Error(err)
+	}
+	opt.MaxKeys = 65
+	if _, err = statefs.Open(d, opt); err != statefs.ErrTooManyKeys {
+		t.Error(err)
+	}
+	opt.Random = io.LimitReader(opt.Random, 0)
+	opt.MaxKeys = 100
+	if _, err = statefs.Open(d, opt); err == nil {
+		t.Error("opened without a salt")
+	}
+}
