@@ -39,6 +39,7 @@ var (
 	ErrInvalidKey  = errors.New("statefs: no key")
 	ErrTooLarge    = errors.New("statefs: more than fits into a value or a transaction")
 	ErrFull        = errors.New("statefs: full")
+	ErrQuota       = errors.New("statefs: more than a group may have")
 	ErrTooManyKeys = errors.New("statefs: too many keys")
 	ErrConflict    = errors.New("statefs: not the version that was expected")
 	ErrMissed      = errors.New("statefs: changes are no longer known")

@@ -107,7 +107,7 @@ func check(dev Block, opt Options, key *[KeySize]byte) (*checked, Report, error)
 	}
 	s := l.store
 	r.Commits, r.Repaired = l.commits, l.bridges
-	r.Generation, r.Sequence, r.Keys, r.Live = s.super.Generation, s.seq, len(s.index), s.live
+	r.Generation, r.Sequence, r.Keys, r.Live = s.super.Generation, s.seq, len(s.index), uint64(s.all.live)
 	var buf commitBuffer
 	for _, k := range s.index {
 		_, err := s.read(&k.place, k.key, &buf)

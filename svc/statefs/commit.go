@@ -16,6 +16,8 @@ type pending struct {
 type change struct {
 	entry  format.Entry
 	value  []byte
+	live   int64 // what it adds to what counts
+	keys   int64
 	moved  bool   // is not new, only its place is
 	stored []byte // the value as it goes to the device
 	place  place
@@ -88,40 +90,32 @@ func (s *Store) lead() {
 // whether it can be made. The lock is held.
 func (s *Store) take() (taken []*pending, changes []change, total size) {
 	n := 0
-	live, keys := s.live, len(s.index)
+	t := tallies{s: s}
 	for _, p := range s.queue {
 		if n > 0 && !total.plus(p.size).fits(&s.g) {
 			break
 		}
 		n++
-		mark := len(changes)
 		if p.err = s.expected(p.txn, changes); p.err != nil {
 			continue
 		}
-		wasLive, wasKeys := live, keys
+		mark := len(changes)
 		for _, o := range p.txn.ops {
 			if o.kind == 0 {
 				continue
 			}
-			old, had := s.before(o.key, changes)
-			if had {
-				live -= old
-				keys--
+			c := change{value: o.value, entry: format.Entry{Kind: o.kind, Flags: o.flags, Key: o.key, Length: uint32(len(o.value))}}
+			if old, had := s.before(o.key, changes); had {
+				c.live, c.keys = -int64(old), -1
 			}
 			if o.kind == format.Value {
-				live += s.g.footprint(len(o.key), len(o.value), o.flags)
-				keys++
+				c.live += int64(s.g.footprint(len(o.key), len(o.value), o.flags))
+				c.keys++
 			}
-			changes = append(changes, change{value: o.value,
-				entry: format.Entry{Kind: o.kind, Flags: o.flags, Key: o.key, Length: uint32(len(o.value))}})
+			changes = append(changes, c)
 		}
-		if live > s.g.capacity && live > wasLive {
-			p.err = ErrFull
-		} else if keys > s.opt.MaxKeys && keys > wasKeys {
-			p.err = ErrTooManyKeys
-		}
-		if p.err != nil {
-			changes, live, keys = changes[:mark], wasLive, wasKeys
+		if p.err = t.add(changes[mark:]); p.err != nil {
+			changes = changes[:mark]
 			continue
 		}
 		s.version++

@@ -6,10 +6,14 @@ import "fmt"
 func (s *Store) Audit() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var live uint64
+	var live int64
+	groups := map[string]usage{}
 	cached, segments := 0, map[uint64]int{}
 	for i, r := range s.index {
-		live += s.g.footprint(len(r.key), int(r.place.length), r.place.flags)
+		n := int64(s.g.footprint(len(r.key), int(r.place.length), r.place.flags))
+		live += n
+		u := groups[groupOf(r.key)]
+		groups[groupOf(r.key)] = usage{u.live + n, u.keys + 1}
 		cached += len(r.cached)
 		segments[r.place.commit/s.g.segment]++
 		if r.place.commit < s.tail || r.place.commit >= s.head {
@@ -19,8 +23,16 @@ func (s *Store) Audit() error {
 			return fmt.Errorf("%q is not in order", r.key)
 		}
 	}
-	if live != s.live || cached != s.cached {
-		return fmt.Errorf("live %d, cached %d; counted %d, %d", live, cached, s.live, s.cached)
+	if live != s.all.live || int64(len(s.index)) != s.all.keys || cached != s.cached {
+		return fmt.Errorf("live %d, cached %d; counted %d, %d", live, cached, s.all.live, s.cached)
+	}
+	if len(groups) != len(s.groups) {
+		return fmt.Errorf("groups %v, counted %v", groups, s.groups)
+	}
+	for name, u := range groups {
+		if *s.groups[name] != u {
+			return fmt.Errorf("group %s: %v, counted %v", name, u, s.groups[name])
+		}
 	}
 	if cached > s.opt.CacheBytes {
 		return fmt.Errorf("the cache has %d bytes", cached)
@@ -34,4 +46,11 @@ func (s *Store) Audit() error {
 		return fmt.Errorf("the log is longer than the ring: %d", used)
 	}
 	return nil
+}
+
+// Waiting returns how many transactions wait for the commit that is under way.
+func (s *Store) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue)
 }

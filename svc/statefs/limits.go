@@ -63,6 +63,10 @@ type Options struct {
 	MinGeneration uint64
 	// MaxKeys and CacheBytes bound memory; 0 is the default.
 	MaxKeys, CacheBytes int
+	// GroupBytes and GroupKeys bound what the keys of one group may count and how many
+	// there may be; 0 is no bound. A group is what keys have before their first slash.
+	GroupBytes uint64
+	GroupKeys  int
 	// ReadOnly opens without writing anything, not even that it was opened.
 	ReadOnly bool
 }

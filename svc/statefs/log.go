@@ -60,7 +60,7 @@ func (s *Store) append(changes []change, z size) error {
 func (s *Store) note(e *format.Entry, at *place) *record {
 	if e.Kind == format.Deleted {
 		if r := s.index.find(e.Key); r != nil {
-			s.uncount(r)
+			s.count(r, -1)
 			s.uncache(r)
 			s.index.remove(e.Key)
 		}
@@ -68,21 +68,14 @@ func (s *Store) note(e *format.Entry, at *place) *record {
 	}
 	r, fresh := s.index.put(e.Key)
 	if !fresh {
-		s.uncount(r)
+		s.count(r, -1)
 		if r.version != e.Version {
 			s.uncache(r)
 		}
 	}
 	r.version, r.place = e.Version, *at
-	s.live += s.g.footprint(len(r.key), int(at.length), at.flags)
-	s.segmentOf(at.commit).live++
+	s.count(r, 1)
 	return r
-}
-
-// uncount makes the place of a record no longer count.
-func (s *Store) uncount(r *record) {
-	s.live -= s.g.footprint(len(r.key), int(r.place.length), r.place.flags)
-	s.segmentOf(r.place.commit).live--
 }
 
 // write writes a commit to the ring, without flushing, and fills in the places of its

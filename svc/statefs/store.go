@@ -17,7 +17,8 @@ type Store struct {
 
 	mu      sync.Mutex
 	index   index
-	live    uint64 // what all keys count against the capacity
+	all     usage // of the whole store
+	groups  map[string]*usage
 	version uint64 // given last
 	cached  int    // bytes
 	hand    int    // of the cache, in the index
@@ -81,7 +82,7 @@ type Info struct {
 func (s *Store) Info() Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Info{len(s.index), s.live, s.g.capacity, s.g.ring, s.head - s.super.Tail, s.super.Generation, s.version, s.seq, s.flushes, s.failed}
+	return Info{len(s.index), uint64(s.all.live), s.g.capacity, s.g.ring, s.head - s.super.Tail, s.super.Generation, s.version, s.seq, s.flushes, s.failed}
 }
 
 // Get appends the value of a key to dst, which may be nil. The version is another after each change of

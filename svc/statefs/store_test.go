@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -238,5 +240,92 @@ func TestWatch(t *testing.T) {
 	defer cancel()
 	if _, _, err := s.Watch(short, "z", s.Info().Version); err != context.DeadlineExceeded {
 		t.Error(err)
+	}
+}
+
+// A group has no more than its part, its keys are counted exactly, also when the store is
+// opened again, and another group is not concerned.
+func TestRejectQuota(t *testing.T) {
+	_, d := fresh(t, 1<<20)
+	opt := options(3)
+	opt.GroupBytes, opt.GroupKeys = 5000, 10
+	for round := range 3 {
+		s, err := statefs.Open(d, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for ; err == nil; n++ {
+			err = s.Put(fmt.Sprintf("a/%d", n), make([]byte, 100))
+		}
+		if err != statefs.ErrQuota || n != 11 {
+			t.Fatalf("round %d: key %d: %v", round, n, err)
+		}
+		if err := s.Put("b/1", make([]byte, 6000)); err != statefs.ErrQuota {
+			t.Errorf("a value that is too much: %v", err)
+		}
+		if err := s.Put("b/1", make([]byte, 4096)); err != nil {
+			t.Error(err)
+		}
+		var x statefs.Txn
+		x.Delete("a/1")
+		x.Put("a/new", nil)
+		x.Put("b/1", make([]byte, 4096))
+		if _, err := s.Commit(&x); err != nil {
+			t.Error(err)
+		}
+		if err := s.Delete("a/new"); err != nil {
+			t.Error(err)
+		}
+		if err := s.Put("a/1", nil); err != nil {
+			t.Error(err)
+		}
+		if g := s.Groups(""); len(g) != 2 || g[0].Name != "a" || g[0].Keys != 10 || g[1].Keys != 1 || g[1].Live < 4096 || g[1].Live > 5000 {
+			t.Errorf("groups: %+v", g)
+		}
+		if err := s.Audit(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Writers that commit at once share flushes: with 32 of them, and a device that is slower
+// than they are, there are no more than two commits for what all of them put.
+func TestSharedFlush(t *testing.T) {
+	s, d := fresh(t, 1<<20)
+	const writers = 32
+	gate, first := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	d.Fault(func(o disksim.Op) error {
+		if o.Kind == disksim.Flush {
+			once.Do(func() { close(first) })
+			<-gate
+		}
+		return nil
+	})
+	before := d.Counts().Flushes
+	var all sync.WaitGroup
+	put := func(i int) {
+		if err := s.Put(fmt.Sprintf("key/%d", i), make([]byte, 256)); err != nil {
+			t.Error(err)
+		}
+	}
+	all.Go(func() { put(0) })
+	<-first // it is at the device; whoever comes now waits for the next commit
+	for i := 1; i < writers; i++ {
+		all.Go(func() { put(i) })
+	}
+	for s.Waiting() < writers-1 {
+		runtime.Gosched()
+	}
+	close(gate)
+	all.Wait()
+	if n := d.Counts().Flushes - before; n != 2 {
+		t.Errorf("%d flushes for %d writers", n, writers)
+	}
+	d.Fault(nil)
+	s = open(t, d)
+	for i := range writers {
+		want(t, s, fmt.Sprintf("key/%d", i), make([]byte, 256))
 	}
 }
