@@ -83,6 +83,8 @@ func (s *Store) lead() {
 	}
 	if s.busy = len(s.queue) > 0; s.busy {
 		s.queue[0].wake <- struct{}{}
+	} else {
+		s.idle.Broadcast()
 	}
 }
 

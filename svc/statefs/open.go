@@ -72,6 +72,7 @@ func Open(dev Block, opt Options) (*Store, error) {
 // load returns the store that is in the log.
 func (l *log) load(opt Options) (*Store, error) {
 	s := &Store{dev: l.dev, opt: opt, g: l.g, super: l.super, segments: make([]segment, l.g.segments), groups: map[string]*usage{}}
+	s.idle.L = &s.mu
 	for i := range s.segments {
 		s.segments[i].number = ^uint64(0)
 	}

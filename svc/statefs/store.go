@@ -30,6 +30,7 @@ type Store struct {
 	// which busy was set. It holds the lock while it does, but not while it waits for
 	// the device.
 	busy     bool
+	idle     sync.Cond // of the lock: busy is false
 	queue    []*pending
 	super    format.Superblock // as written last
 	segments []segment
@@ -138,6 +139,20 @@ func (s *Store) get(key string, cache bool) (value []byte, version uint64, err e
 	}
 }
 
+// Length returns how long the value of a key is.
+func (s *Store) Length(key string) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, ErrClosed
+	}
+	r := s.index.find(key)
+	if r == nil {
+		return 0, ErrNotFound
+	}
+	return int(r.place.length), nil
+}
+
 // Put is a transaction that gives a key a value.
 func (s *Store) Put(key string, value []byte) error {
 	var t Txn
@@ -169,6 +184,19 @@ func (s *Store) Close() error {
 		return nil
 	}
 	return s.writeSuper()
+}
+
+// Stop has the store commit nothing any more, for a reason, and returns when nothing is
+// under way: the device can be given to another one.
+func (s *Store) Stop(reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = fmt.Errorf("%w: %w", ErrStopped, reason)
+	}
+	for s.busy {
+		s.idle.Wait()
+	}
 }
 
 // usable says why nothing can be committed, if so. The lock is held.

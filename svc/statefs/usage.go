@@ -106,7 +106,10 @@ type Group struct {
 	Live uint64 // bytes that count
 }
 
-// Groups returns those whose name begins with prefix, in order.
+// Quota returns the bounds of each group, as its options say.
+func (s *Store) Quota() (bytes uint64, keys int) { return s.opt.GroupBytes, s.opt.GroupKeys }
+
+// Groups returns those whose name begins with prefix, in the order of their keys.
 func (s *Store) Groups(prefix string) []Group {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,6 +119,6 @@ func (s *Store) Groups(prefix string) []Group {
 			found = append(found, Group{name, int(u.keys), uint64(u.live)})
 		}
 	}
-	slices.SortFunc(found, func(a, b Group) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(found, func(a, b Group) int { return strings.Compare(a.Name+"/", b.Name+"/") })
 	return found
 }

@@ -81,6 +81,12 @@ func (r *Reader) U64() uint64 {
 // those of the payload itself.
 func (r *Reader) String8() []byte { return r.Bytes(int(r.U8())) }
 
+// Rest returns all that is left.
+func (r *Reader) Rest() []byte { return r.Bytes(len(r.b)) }
+
+// Len returns how many bytes are left.
+func (r *Reader) Len() int { return len(r.b) }
+
 // OK reports whether everything asked for was there.
 func (r *Reader) OK() bool { return !r.short }
 

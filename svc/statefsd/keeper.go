@@ -1,0 +1,74 @@
+package statefsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"nexus.internal/svc/statefs"
+)
+
+// retry is how long after a failure the store is not opened again: opening reads the disk.
+const retry = time.Second
+
+// errLater says that the last attempt to open the store has only just failed.
+var errLater = errors.New("the store could not be opened a moment ago")
+
+// errGone is an error of a disk that will not work again before it is opened again.
+var errGone = errors.New("the disk is gone")
+
+// keeper keeps the store open: after an error of the disk the next request has it opened
+// again.
+type keeper struct {
+	open func(context.Context) (*statefs.Store, error)
+	now  func() int64
+	log  *slog.Logger
+
+	mu    sync.RWMutex
+	store *statefs.Store
+	next  int64 // not opened before
+}
+
+// get returns the store.
+func (k *keeper) get(ctx context.Context) (*statefs.Store, error) {
+	k.mu.RLock()
+	s := k.store
+	k.mu.RUnlock()
+	if s != nil {
+		return s, nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.store != nil {
+		return k.store, nil
+	}
+	now := k.now()
+	if now < k.next {
+		return nil, errLater
+	}
+	s, err := k.open(ctx)
+	if err != nil {
+		k.next = k.now() + int64(retry)
+		k.log.Error("no store", "err", err)
+		return nil, err
+	}
+	i := s.Info()
+	k.log.Info("store", "generation", i.Generation, "keys", i.Keys, "live", i.Live, "capacity", i.Capacity)
+	k.store = s
+	return s, nil
+}
+
+// drop gives a store up that has failed.
+func (k *keeper) drop(s *statefs.Store, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.store != s {
+		return
+	}
+	s.Stop(fmt.Errorf("given up: %w", err)) // before another one is opened on the same disk
+	k.store = nil
+	k.log.Error("store given up", "err", err)
+}
