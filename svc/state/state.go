@@ -71,7 +71,7 @@ func WriteCapability(namespace string) string { return "statefs.write." + namesp
 const CheckCapability = "statefs.check"
 
 // CutKey splits a key into namespace and name, and reports whether it is one: below Root
-// a namespace of a-z, 0-9, dot and dash, then parts that are not empty, nor "." or "..",
+// a namespace (see ValidNamespace), then parts that are not empty, nor "." or "..",
 // with slashes between.
 func CutKey(key string) (namespace, name string, ok bool) {
 	namespace, name, ok = cut(key)
@@ -118,7 +118,8 @@ func cut(key string) (namespace, name string, ok bool) {
 	return namespace, name, ok && ValidNamespace(namespace)
 }
 
-// ValidNamespace reports whether s can be the name of a namespace.
+// ValidNamespace reports whether s can be the name of a namespace, or its beginning: a-z,
+// 0-9, dot and dash, with one of the former first.
 func ValidNamespace(s string) bool {
 	if len(s) < 1 || len(s) > MaxNamespace {
 		return false
@@ -129,7 +130,7 @@ func ValidNamespace(s string) bool {
 			return false
 		}
 	}
-	return s != "." && s != ".."
+	return s[0] != '.' && s[0] != '-'
 }
 
 // Kinds of what a transaction consists of.
