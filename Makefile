@@ -117,6 +117,7 @@ diag-os: toolchain ## vet for the target
 bench: programs ## count instructions and compare with the baseline (UPDATE=1 makes a new one)
 	$(SETUP) qemu
 	$(MKIMAGE) build $(SYSTEM) -env BENCH=1 -o $(BUILD)/nexus-bench.img
+	$(MKIMAGE) build $(SYSTEM) -manifest cmd/mkimage/system/bench/nexus.toml -policy cmd/mkimage/system/bench/policy -o $(BUILD)/nexus-bench-disk.img
 	@$(GO) run ./cmd/bench $(if $(UPDATE),-update)
 
 bench-smp: programs ## calls of two pairs on two harts against one pair on one, on a quiet machine

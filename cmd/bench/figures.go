@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -24,7 +25,7 @@ const tolerance = 2
 // bench is one benchmark of the list.
 type bench struct {
 	Name     string
-	Image    string // that prints it: bench or system
+	Image    string // that prints it: bench, system or disk
 	What     string // what one operation is
 	Goal     uint64 // instructions
 	Switches uint64 // address spaces entered per operation
@@ -46,7 +47,7 @@ func parseBenches(text string) ([]bench, error) {
 	}
 	seen := map[string]bool{}
 	for _, b := range f.Bench {
-		if b.Name == "" || b.What == "" || b.Goal == 0 || b.Image != "bench" && b.Image != "system" || seen[b.Name] {
+		if b.Name == "" || b.What == "" || b.Goal == 0 || !slices.Contains([]string{"bench", "system", "disk"}, b.Image) || seen[b.Name] {
 			return nil, fmt.Errorf("list of benchmarks: %q is incomplete or there twice", b.Name)
 		}
 		seen[b.Name] = true

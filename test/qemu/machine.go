@@ -29,6 +29,7 @@ type Machine struct {
 	CPU     string   // for -cpu; rv64 if empty
 	Entropy string   // file with what the entropy devices give; that of the host if empty
 	Disk    string   // file of its disk, which it may change; a new one for each run if empty
+	NBD     string   // Unix socket of a server that is its disk (package nbd), instead of a file
 	NoDisk  bool     // it has none
 	Args    []string // further arguments
 }
@@ -82,11 +83,15 @@ func (m *Machine) command() (string, []string, error) {
 	}
 	var blk []string
 	if !m.NoDisk {
-		file, err := filepath.Abs(m.Disk)
+		source, name := "file=", m.Disk
+		if m.NBD != "" {
+			source, name = "file.driver=nbd,file.server.type=unix,file.server.path=", m.NBD
+		}
+		name, err := filepath.Abs(name)
 		if err != nil {
 			return "", nil, err
 		}
-		blk = []string{"-drive", "if=none,id=disk,format=raw,discard=unmap,file=" + strings.ReplaceAll(file, ",", ",,"), "-device", "virtio-blk-device,drive=disk"}
+		blk = []string{"-drive", "if=none,id=disk,format=raw,discard=unmap," + source + strings.ReplaceAll(name, ",", ",,"), "-device", "virtio-blk-device,drive=disk"}
 	}
 	return name, slices.Concat([]string{
 		"-M", "virt", "-cpu", cpu, "-smp", strconv.Itoa(smp), "-m", memory, "-no-reboot",
@@ -108,7 +113,7 @@ func (m *Machine) Run(ctx context.Context, timeout time.Duration, line func(text
 	}
 	defer os.RemoveAll(dir)
 	own := *m
-	if m.Disk == "" && !m.NoDisk {
+	if m.Disk == "" && m.NBD == "" && !m.NoDisk {
 		own.Disk = filepath.Join(dir, "disk.img")
 		if err := NewDisk(own.Disk); err != nil {
 			return End{}, err
