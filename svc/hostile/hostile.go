@@ -48,6 +48,7 @@ var anywhere = [...]named{
 	{"forged-identity", forgedIdentity},
 	{"handles", handles},
 	{"widening", widening},
+	{"classes", classes},
 	{"entropy", entropy},
 	{"flood", flood},
 	{"flood-pair", floodCalls},
