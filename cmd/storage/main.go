@@ -8,12 +8,14 @@ package main
 import (
 	"nexus.internal/svc"
 	"nexus.internal/svc/blkd"
+	"nexus.internal/svc/keystored"
 	"nexus.internal/svc/rngd"
 )
 
 var table = svc.Table{
-	"rngd": rngd.Main,
-	"blkd": blkd.Main,
+	"rngd":      rngd.Main,
+	"blkd":      blkd.Main,
+	"keystored": keystored.Main,
 }
 
 func main() { table.Start() }

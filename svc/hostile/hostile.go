@@ -48,7 +48,6 @@ var anywhere = [...]named{
 	{"forged-identity", forgedIdentity},
 	{"handles", handles},
 	{"widening", widening},
-	{"classes", classes},
 	{"entropy", entropy},
 	{"flood", flood},
 	{"flood-pair", floodCalls},

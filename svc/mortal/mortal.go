@@ -18,6 +18,7 @@ import (
 	"nexus.internal/svc/child"
 	"nexus.internal/svc/exec"
 	"nexus.internal/svc/journal"
+	"nexus.internal/svc/keystore"
 )
 
 // Name of the service.
@@ -36,16 +37,21 @@ var Protocol = ipc.Protocol{Magic: [2]byte{'M', 'O'}, Version: 1}
 
 // Operations.
 const (
-	OpShow  = 1 // moves a capability to send → the service has called that with OpHello
-	OpHello = 2 // what the service calls: the kernel tells the receiver who it is
-	OpDie   = 3 // never answered: the process ends with Status
-	OpRead  = 4 // → the status that a query of the journal gets, which this service may not read
-	OpExec  = 5 // → the status that starting a program with the console gets
-	OpAdopt = 6 // moves a capability to send → a program was started that has it
+	OpShow   = 1 // moves a capability to send → the service has called that with OpHello
+	OpHello  = 2 // what the service calls: the kernel tells the receiver who it is
+	OpDie    = 3 // never answered: the process ends with Status
+	OpRead   = 4 // → the status that a query of the journal gets, which this service may not read
+	OpExec   = 5 // → the status that starting a program with the console gets
+	OpAdopt  = 6 // moves a capability to send → a program was started that has it
+	OpSign   = 7 // payload → signature: of the device, for this service
+	OpSecret = 8 // → the status that keystored gives it for the secret named Secret
 )
 
 // Status is the exit status with which it dies.
 const Status = 9
+
+// Secret is the name of a secret that this service has never kept.
+const Secret = "of-somebody-else"
 
 // Born is the text of the record that a stillborn process leaves.
 const Born = "mortal is born"
@@ -104,11 +110,12 @@ func churn(env *svc.Env) error {
 }
 
 func serve(ctx context.Context, env *svc.Env) error {
-	ep, err := env.Process.NewEndpoint(ipc.DefaultDepth, ipc.HeaderSize)
+	ep, err := env.Process.NewEndpoint(ipc.DefaultDepth, ipc.HeaderSize+256)
 	if err != nil {
 		return err
 	}
 	logd, execd := journal.Client{To: env.Dial("logd", journal.Protocol)}, env.Dial("execd", exec.Protocol)
+	keys := keystore.Client{To: env.Dial("keystored", keystore.Protocol)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := ipc.NewServer(ep, Protocol, 1, func(q *ipc.Request) {
@@ -122,6 +129,12 @@ func serve(ctx context.Context, env *svc.Env) error {
 			q.Reply(read(ctx, logd), nil)
 		case OpExec:
 			q.Reply(statusOf(start(ctx, env, execd, ipc.Any{})), nil)
+		case OpSign:
+			signature, err := keys.Sign(ctx, q.Payload())
+			q.Reply(statusOf(err), signature[:])
+		case OpSecret:
+			_, err := keys.Get(ctx, nil, Secret)
+			q.Reply(statusOf(err), nil)
 		case OpAdopt:
 			q.Reply(statusOf(start(ctx, env, execd, q.Take())), nil)
 		default:

@@ -75,7 +75,6 @@ func strikes() []strike {
 		{name: "forged-identity", ended: held},
 		{name: "handles", ended: held},
 		{name: "widening", ended: held},
-		{name: "classes", ended: held},
 		{name: "entropy", ended: held},
 		{name: "device-misuse", ended: held},
 		{name: "device-storm", during: underAttack, kill: true, ended: status(abi.ExitKilled)},

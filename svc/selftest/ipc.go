@@ -292,7 +292,7 @@ var ipcProofs = []proof{
 				return err
 			}
 		}
-		for _, name := range []string{"init", "selftest-client", "keystored", ""} {
+		for _, name := range []string{"init", "selftest-client", "metricsd", ""} {
 			_, err := t.env.Control.Connect(ctx, name)
 			if err := want(fmt.Sprintf("error of connecting to %q", name), err, error(ipc.StatusDenied)); err != nil {
 				return err

@@ -24,6 +24,7 @@ import (
 	"nexus.internal/svc/control"
 	"nexus.internal/svc/exec"
 	"nexus.internal/svc/journal"
+	"nexus.internal/svc/keystore"
 	"nexus.internal/svc/policy"
 )
 
@@ -43,18 +44,20 @@ var errFirstBoot = errors.New("the first boot on this disk")
 
 // tester is what proofs share.
 type tester struct {
-	env     *svc.Env
-	policyd *svc.Remote
-	logd    *svc.Remote
-	execd   *svc.Remote
-	session *exec.Session // with execd, from the first proof that needs one
-	policy  policy.Client
-	journal journal.Client
-	self    uint64         // own service id
-	mark    uint64         // id of the newest journal record when the audited questions began
-	base    *control.Usage // of the system, before the first attack
-	disk    *blk.Disk      // the partition of this service
-	boots   uint64         // of earlier machines on this disk
+	env       *svc.Env
+	policyd   *svc.Remote
+	logd      *svc.Remote
+	execd     *svc.Remote
+	session   *exec.Session // with execd, from the first proof that needs one
+	policy    policy.Client
+	journal   journal.Client
+	self      uint64         // own service id
+	mark      uint64         // id of the newest journal record when the audited questions began
+	base      *control.Usage // of the system, before the first attack
+	disk      *blk.Disk      // the partition of this service
+	keystored *svc.Remote
+	device    [keystore.PublicKeySize]byte // its key
+	boots     uint64                       // of earlier machines on this disk
 
 	date     time.Time // of power-on, by the board's clock
 	patience time.Duration
@@ -71,16 +74,17 @@ func Main(ctx context.Context, env *svc.Env) error {
 		return err
 	}
 	t := &tester{
-		env:     env,
-		policyd: env.Dial("policyd", policy.Protocol),
-		logd:    env.Dial("logd", journal.Protocol),
-		execd:   env.Dial(execdName, exec.Protocol),
-		self:    env.Process.Start().ServiceID,
+		env:       env,
+		policyd:   env.Dial("policyd", policy.Protocol),
+		logd:      env.Dial("logd", journal.Protocol),
+		execd:     env.Dial(execdName, exec.Protocol),
+		keystored: env.Dial(keystoredName, keystore.Protocol),
+		self:      env.Process.Start().ServiceID,
 
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	var clocks, classes, entropies, disks, programs, lives, readers, parallel, drives, restarts, attacks []proof
+	var clocks, keys, classes, entropies, deviceKeys, disks, programs, lives, readers, parallel, drives, restarts, attacks []proof
 	if runtime.GOMAXPROCS(0) > 1 {
 		parallel = parallelProofs
 	}
@@ -106,7 +110,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 				return serviceEndurance(ctx, t, uint32(n))
 			}})
 		case "disk":
-			disks = diskProofs
+			keys, deviceKeys, disks = keyProofs, deviceKeyProofs, slices.Concat(diskProofs, lastingKeyProofs)
 		case "rng":
 			entropies = rngProofs
 		case "drive":
@@ -122,7 +126,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range slices.Concat(clocks, classes, entropies, policyProofs, disks, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
+	for _, p := range slices.Concat(clocks, keys, classes, entropies, deviceKeys, policyProofs, disks, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
 		err := t.prove(ctx, p)
 		if err == errFirstBoot {
 			continue

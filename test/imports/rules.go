@@ -41,6 +41,7 @@ var Layers = []Layer{
 	{Path: "svc/rngd", Inside: []string{"svc", "ipc"}, // nothing that makes secrets: it starts before there is entropy
 		Std: []string{"context", "crypto/hmac", "crypto/sha256", "errors", "fmt", "sync", "time"}},
 	// The engine of durable state does no IPC: its device is an interface.
+	{Path: "svc/keystored", Inside: []string{"svc", "ipc"}, Outside: []string{"golang.org/x/crypto"}},
 	{Path: "svc/statefs", Inside: []string{"svc/statefs"}, Outside: []string{"golang.org/x/crypto"}},
 
 	// Helpers of tests, beside what they help to test.
