@@ -137,7 +137,7 @@ func (c Client) Get(ctx context.Context, dst []byte, key string) (value []byte, 
 			return dst, 0, err
 		}
 		n := 0
-		err = c.do(ctx, OpGet, get, ipc.MoveVMO(m), func(r *wire.Reader) {
+		err = c.do(ctx, OpFetch, get, ipc.MoveVMO(m), func(r *wire.Reader) {
 			if r.Len() != 4 {
 				version = r.U64()
 			}

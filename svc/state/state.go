@@ -24,13 +24,14 @@ var Protocol = ipc.Protocol{Magic: [2]byte{'S', 'F'}, Version: 3}
 // bytes, as many as the payload says in place of it.
 const (
 	OpPut    = 1 // key str8, value (large: length u32) → version u64
-	OpGet    = 2 // key str8 → version u64, value (large: length u32); StatusLarge: length u32
+	OpGet    = 2 // key str8 → version u64, value; StatusLarge: length u32
 	OpDelete = 3 // key str8 → version u64
 	OpList   = 4 // prefix str8, after str8, limit u16 → more u8, items: version u64, length u32, key str8
 	OpCommit = 5 // Txn (large: length u32) → version u64
 	OpWatch  = 6 // prefix str8, after u64 → next u64 (also with StatusMissed), changes: deleted u8, version u64, key str8
 	OpUsage  = 7 // namespace str8 → Usage
 	OpCheck  = 8 // → Report
+	OpFetch  = 9 // key str8, large, to write to → version u64, length u32; StatusLarge: length u32
 )
 
 // Statuses of this protocol, beside those of all. They stay what they are.
@@ -54,9 +55,9 @@ const (
 	MaxNamespace = 32  // bytes of a namespace
 	MaxKey       = 255 // bytes of a key, Root included
 	MaxList      = 256 // keys of one page
-	// MaxLarge bounds what a VMO brings or takes: the longest value, and of a transaction
-	// as much again.
-	MaxLarge = 2 << 20
+	// MaxLarge bounds what a VMO brings or takes: the longest value, or a transaction with
+	// one and some shorter ones.
+	MaxLarge = 1<<20 + 64<<10
 )
 
 // ReadCapability returns the name of what policyd must allow who reads a namespace that

@@ -54,6 +54,16 @@ func Check(dev Block, key *[KeySize]byte) (Report, error) {
 	return r, err
 }
 
+// Keys returns all keys of the store on a device, which nobody has open, as far as they
+// can be read. Without a key they are not authenticated.
+func Keys(dev Block, key *[KeySize]byte) ([]Item, error) {
+	l, _, err := check(dev, Options{}, key)
+	if err != nil {
+		return nil, err
+	}
+	return l.store.List("", "", len(l.store.index))
+}
+
 // Repair makes a store on a device, which nobody has open, one that opens, and returns
 // what it found before. Where commits cannot be read, the log goes on behind them; what
 // they held is lost. Values that cannot be read stay as they are: getting them fails

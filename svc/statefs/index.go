@@ -27,6 +27,7 @@ type record struct {
 	key     string
 	version uint64
 	place   place
+	group   *usage
 	cached  []byte // the value, or nil
 	used    bool   // since the cache looked for something to drop
 }

@@ -20,10 +20,10 @@ const (
 
 // Limits of what a store has in memory.
 const (
-	// MaxKeys is the default of [Options]: 2 MiB with keys of 100 bytes.
-	MaxKeys = 8192
+	// MaxKeys is the default of [Options]: 2 MiB with the longest keys.
+	MaxKeys = 4096
 	// CacheBytes is the default of [Options].
-	CacheBytes = 512 << 10
+	CacheBytes = 256 << 10
 	// MaxCached is the longest value that is cached: longer ones are read in one
 	// request of the device, whose cost they dwarf.
 	MaxCached = 4096
@@ -41,6 +41,9 @@ const (
 	maxMeta = 64 << 10
 	// maxCommit bounds a commit with its extents.
 	maxCommit = 2 << 20
+	// movedBytes is how much of values is in memory at once to be moved, beside one more
+	// that may be longer than that.
+	movedBytes = 256 << 10
 	// joinedBytes is up to which length a commit with extents is one write.
 	joinedBytes = 64 << 10
 

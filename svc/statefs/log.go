@@ -63,6 +63,9 @@ func (s *Store) note(e *format.Entry, at *place) *record {
 			s.count(r, -1)
 			s.uncache(r)
 			s.index.remove(e.Key)
+			if r.group.keys == 0 {
+				delete(s.groups, groupOf(r.key))
+			}
 		}
 		return nil
 	}

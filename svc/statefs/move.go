@@ -79,15 +79,16 @@ func (s *Store) move() error {
 	var buf commitBuffer
 	var changes []change
 	var z size
+	held := 0 // bytes of values
 	for _, r := range records {
 		c := change{moved: true, value: r.cached, entry: format.Entry{
 			Kind: r.place.kind, Flags: r.place.flags, Key: r.key, Length: r.place.length, Version: r.version}}
 		one := size{}
-		if one.add(&s.g, len(r.key), int(r.place.length), r.place.flags); !z.plus(one).fits(&s.g) {
+		if one.add(&s.g, len(r.key), int(r.place.length), r.place.flags); held >= movedBytes || !z.plus(one).fits(&s.g) {
 			if err := s.append(changes, z); err != nil {
 				return err
 			}
-			changes, z = nil, size{}
+			changes, z, held = nil, size{}, 0
 		}
 		if c.value == nil && c.entry.Kind == format.Value && c.entry.Length > 0 {
 			at := r.place
@@ -103,6 +104,7 @@ func (s *Store) move() error {
 				one.add(&s.g, len(r.key), 0, 0)
 			}
 			c.value = value
+			held += len(value)
 		}
 		changes, z = append(changes, c), z.plus(one)
 	}

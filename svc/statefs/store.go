@@ -102,6 +102,17 @@ func (s *Store) Get(dst []byte, key string) (value []byte, version uint64, err e
 	return append(dst, value...), version, nil
 }
 
+// Cached is Get for a value that is in memory. Otherwise ok is false, and nothing was done.
+func (s *Store) Cached(dst []byte, key string) (value []byte, version uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.index.find(key); r != nil && r.cached != nil && !s.closed {
+		r.used = true
+		return append(dst, r.cached...), r.version, true
+	}
+	return dst, 0, false
+}
+
 // get returns the value of a key, from the cache or for it if there is to be one. What it
 // returns is the caller's to read.
 func (s *Store) get(key string, cache bool) (value []byte, version uint64, err error) {

@@ -20,18 +20,22 @@ func groupOf(key string) string {
 // count adds or, with sign -1, takes away what the record of a key counts.
 func (s *Store) count(r *record, sign int64) {
 	n := sign * int64(s.g.footprint(len(r.key), int(r.place.length), r.place.flags))
-	name := groupOf(r.key)
+	if r.group == nil {
+		r.group = s.group(groupOf(r.key))
+	}
+	s.all = usage{s.all.live + n, s.all.keys + sign}
+	*r.group = usage{r.group.live + n, r.group.keys + sign}
+	s.segmentOf(r.place.commit).live += int(sign)
+}
+
+// group returns what a group counts.
+func (s *Store) group(name string) *usage {
 	g := s.groups[name]
 	if g == nil {
 		g = &usage{}
 		s.groups[strings.Clone(name)] = g
 	}
-	s.all = usage{s.all.live + n, s.all.keys + sign}
-	*g = usage{g.live + n, g.keys + sign}
-	if g.keys == 0 {
-		delete(s.groups, name)
-	}
-	s.segmentOf(r.place.commit).live += int(sign)
+	return g
 }
 
 // tallies is what there will be after the changes of a commit that is being made.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"nexus.internal/ipc"
+	"nexus.internal/svc/blk"
 	"nexus.internal/svc/statefs"
 )
 
@@ -17,8 +19,10 @@ const retry = time.Second
 // errLater says that the last attempt to open the store has only just failed.
 var errLater = errors.New("the store could not be opened a moment ago")
 
-// errGone is an error of a disk that will not work again before it is opened again.
-var errGone = errors.New("the disk is gone")
+// gone reports whether an error of a partition says that it must be opened again.
+func gone(err error) bool {
+	return errors.Is(err, ipc.ErrClosed) || errors.Is(err, blk.StatusStale) || errors.Is(err, blk.StatusBroken)
+}
 
 // keeper keeps the store open: after an error of the disk the next request has it opened
 // again.
@@ -32,12 +36,16 @@ type keeper struct {
 	next  int64 // not opened before
 }
 
-// get returns the store.
-func (k *keeper) get(ctx context.Context) (*statefs.Store, error) {
+// opened returns the store if it is open, else nil.
+func (k *keeper) opened() *statefs.Store {
 	k.mu.RLock()
-	s := k.store
-	k.mu.RUnlock()
-	if s != nil {
+	defer k.mu.RUnlock()
+	return k.store
+}
+
+// get returns the store, and opens it if need be.
+func (k *keeper) get(ctx context.Context) (*statefs.Store, error) {
+	if s := k.opened(); s != nil {
 		return s, nil
 	}
 	k.mu.Lock()

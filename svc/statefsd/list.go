@@ -1,8 +1,10 @@
 package statefsd
 
 import (
+	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"nexus.internal/ipc"
 	"nexus.internal/svc/state"
@@ -11,56 +13,56 @@ import (
 )
 
 // list answers with a page of the keys that the sender may see.
-func (s *server) list(q *ipc.Request) {
-	d := wire.Read(q.Payload())
+func (s *server) list(r *request) {
+	d := wire.Read(r.payload)
 	prefix, after, limit := string(d.String8()), string(d.String8()), int(d.U16())
 	namespace, _, whole, ok := state.CutPrefix(prefix)
 	switch {
 	case !d.Done():
-		q.Reply(ipc.StatusMalformed, nil)
+		r.reply(ipc.StatusMalformed, nil)
 		return
 	case !ok:
-		q.Reply(state.StatusInvalidKey, nil)
+		r.reply(state.StatusInvalidKey, nil)
 		return
 	case limit == 0 || limit > state.MaxList:
-		q.Reply(ipc.StatusOverLimit, nil)
+		r.reply(ipc.StatusOverLimit, nil)
 		return
 	}
 	if whole {
-		if status := s.allowed(q, namespace, false); status != ipc.StatusOK {
-			q.Reply(status, nil)
+		if status := s.allowed(r, namespace, false); status != ipc.StatusOK {
+			r.reply(status, nil)
 			return
 		}
 	}
 	store, err := s.store.get(s.ctx)
 	if err != nil {
-		q.Reply(state.StatusNoStore, nil)
+		r.reply(state.StatusNoStore, nil)
 		return
 	}
-	p := page{b: append(q.Large(), 0), left: limit}
+	p := page{b: make([]byte, 1, 1024), left: limit}
 	after, _ = strings.CutPrefix(after, state.Root)
 	if whole {
 		err = p.add(store, prefix[len(state.Root):], after)
 	} else {
-		err = s.visible(q, &p, store, namespace, after)
+		err = s.visible(r, &p, store, namespace, after)
 	}
 	if err != nil {
-		s.answer(q, store, err)
+		s.failed(r, store, err)
 		return
 	}
 	if p.more {
 		p.b[0] = 1
 	}
-	q.Reply(ipc.StatusOK, p.b)
+	r.reply(ipc.StatusOK, p.b)
 }
 
 // visible adds the keys of all namespaces that begin with a name and that the sender may
 // read.
-func (s *server) visible(q *ipc.Request, p *page, store *statefs.Store, begin, after string) error {
+func (s *server) visible(r *request, p *page, store *statefs.Store, begin, after string) error {
 	for _, g := range store.Groups(begin) {
 		// All keys of the namespace come before what its name and the character behind the
 		// slash would be.
-		if p.more || g.Name+"0" <= after || s.allowed(q, g.Name, false) != ipc.StatusOK {
+		if p.more || g.Name+"0" <= after || s.allowed(r, g.Name, false) != ipc.StatusOK {
 			continue
 		}
 		if err := p.add(store, g.Name+"/", after); err != nil {
@@ -104,24 +106,24 @@ func (p *page) add(store *statefs.Store, prefix, after string) error {
 }
 
 // usage answers with what a namespace has.
-func (s *server) usage(q *ipc.Request) {
-	d := wire.Read(q.Payload())
+func (s *server) usage(r *request) {
+	d := wire.Read(r.payload)
 	namespace := string(d.String8())
 	if !d.Done() {
-		q.Reply(ipc.StatusMalformed, nil)
+		r.reply(ipc.StatusMalformed, nil)
 		return
 	}
 	if !state.ValidNamespace(namespace) {
-		q.Reply(state.StatusInvalidKey, nil)
+		r.reply(state.StatusInvalidKey, nil)
 		return
 	}
-	if status := s.allowed(q, namespace, false); status != ipc.StatusOK {
-		q.Reply(status, nil)
+	if status := s.allowed(r, namespace, false); status != ipc.StatusOK {
+		r.reply(status, nil)
 		return
 	}
 	store, err := s.store.get(s.ctx)
 	if err != nil {
-		q.Reply(state.StatusNoStore, nil)
+		r.reply(state.StatusNoStore, nil)
 		return
 	}
 	bytes, keys := store.Quota()
@@ -131,37 +133,40 @@ func (s *server) usage(q *ipc.Request) {
 			u.Keys, u.Bytes = uint32(g.Keys), g.Live
 		}
 	}
-	q.Reply(ipc.StatusOK, u.Append(q.Inline()))
+	r.reply(ipc.StatusOK, u.Append(nil))
 }
 
 // check answers with what a check of the whole store found.
-func (s *server) check(q *ipc.Request) {
-	if len(q.Payload()) != 0 {
-		q.Reply(ipc.StatusMalformed, nil)
+func (s *server) check(r *request) {
+	if len(r.payload) != 0 {
+		r.reply(ipc.StatusMalformed, nil)
 		return
 	}
-	if status := s.access.check(s.ctx, q.SenderService, state.CheckCapability, "store"); status != ipc.StatusOK {
-		q.Reply(status, nil)
+	if status := s.access.check(s.ctx, r.service, state.CheckCapability, "store"); status != ipc.StatusOK {
+		r.reply(status, nil)
 		return
 	}
 	store, err := s.store.get(s.ctx)
 	if err != nil {
-		q.Reply(state.StatusNoStore, nil)
+		r.reply(state.StatusNoStore, nil)
 		return
 	}
-	ctx, cancel := q.Context(s.ctx)
+	ctx, cancel := context.WithCancel(s.ctx)
+	if r.deadline != 0 {
+		ctx, cancel = context.WithTimeout(s.ctx, time.Duration(r.deadline-s.env.Process.Now()))
+	}
 	defer cancel()
 	found, err := store.Check(ctx)
 	if err != nil {
 		if errors.Is(err, ctx.Err()) {
 			err = statefs.ErrClosed
 		}
-		s.answer(q, store, err)
+		s.failed(r, store, err)
 		return
 	}
-	r := state.Report{Generation: found.Generation, Keys: uint32(found.Keys), Findings: uint32(len(found.Findings))}
+	report := state.Report{Generation: found.Generation, Keys: uint32(found.Keys), Findings: uint32(len(found.Findings))}
 	if len(found.Findings) > 0 {
-		r.First = found.Findings[0].String()
+		report.First = found.Findings[0].String()
 	}
-	q.Reply(ipc.StatusOK, r.Append(q.Large()))
+	r.reply(ipc.StatusOK, report.Append(nil))
 }

@@ -388,12 +388,15 @@ func TestRejectMalformed(t *testing.T) {
 	b := newBench(t)
 	b.run(t, client{"alice", func(ctx context.Context, c state.Client, to *svc.Remote) error {
 		key := wire.AppendString8(nil, "/state/alice/a")
+		if _, err := c.Put(ctx, "/state/alice/b", nil); err != nil {
+			return err
+		}
 		for i, r := range []struct {
 			op      uint16
 			payload []byte
 			want    ipc.Status
 		}{
-			{0, nil, ipc.StatusUnsupported}, {9, nil, ipc.StatusUnsupported},
+			{0, nil, ipc.StatusUnsupported}, {10, nil, ipc.StatusUnsupported}, {state.OpFetch, wire.AppendString8(nil, "/state/alice/b"), ipc.StatusInvalidArgs},
 			{state.OpPut, nil, state.StatusInvalidKey}, {state.OpPut, key[:5], state.StatusInvalidKey},
 			{state.OpGet, append(key, 1), ipc.StatusMalformed}, {state.OpDelete, append(key, 1), ipc.StatusMalformed},
 			{state.OpCommit, []byte{9}, ipc.StatusMalformed}, {state.OpCommit, append([]byte{1}, key...), ipc.StatusMalformed},

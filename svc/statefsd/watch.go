@@ -54,8 +54,8 @@ func (w *watches) leave(service uint64) {
 }
 
 // startWatch answers with changes, at once or later.
-func (s *server) startWatch(q *ipc.Request) {
-	d := wire.Read(q.Payload())
+func (s *server) startWatch(r *request) {
+	d := wire.Read(r.payload)
 	prefix, after := string(d.String8()), d.U64()
 	namespace, _, whole, ok := state.CutPrefix(prefix)
 	status := ipc.StatusOK
@@ -64,36 +64,32 @@ func (s *server) startWatch(q *ipc.Request) {
 		status = ipc.StatusMalformed
 	case !ok || !whole:
 		status = state.StatusInvalidKey
-	case q.OneWay():
-		status = ipc.StatusInvalidArgs
 	default:
-		status = s.allowed(q, namespace, false)
+		status = s.allowed(r, namespace, false)
 	}
 	if status != ipc.StatusOK {
-		q.Reply(status, nil)
+		r.reply(status, nil)
 		return
 	}
 	store, err := s.store.get(s.ctx)
 	if err != nil {
-		q.Reply(state.StatusNoStore, nil)
+		r.reply(state.StatusNoStore, nil)
 		return
 	}
-	if !s.watch.enter(q.SenderService) {
-		q.Reply(ipc.StatusOverLimit, nil)
+	if !s.watch.enter(r.service) {
+		r.reply(ipc.StatusOverLimit, nil)
 		return
 	}
 	length := maxWatch
-	if q.Deadline != 0 {
-		length = min(length, time.Duration(q.Deadline-s.env.Process.Now())-early)
+	if r.deadline != 0 {
+		length = min(length, time.Duration(r.deadline-s.env.Process.Now())-early)
 	}
-	service, pending := q.SenderService, q.Detach()
 	go func() {
-		defer s.watch.leave(service)
+		defer s.watch.leave(r.service)
 		ctx, cancel := context.WithTimeout(s.ctx, length)
 		defer cancel()
 		changes, next, err := store.Watch(ctx, strings.TrimPrefix(prefix, state.Root), after)
-		status, b := watched(changes, after, next, err)
-		pending.Reply(status, b) // if it cannot be had, nobody waits for it any more
+		r.reply(watched(changes, after, next, err))
 	}()
 }
 
