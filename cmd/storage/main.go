@@ -1,13 +1,15 @@
 //go:build tamago
 
-// Storage is the binary of the services that keep secrets and data, or what they need for it: argument 0 says
-// which one a process is. They link the cryptography of the standard library, whose
-// start costs more than that of all other services, and which nobody else pays for.
+// Storage is the binary of the services that keep secrets and data, or drive what these
+// are on: argument 0 says which one a process is. They link the cryptography of the
+// standard library, whose start costs more than that of all other services, and which
+// nobody else pays for.
 package main
 
 import (
 	"nexus.internal/svc"
 	"nexus.internal/svc/blkd"
+	"nexus.internal/svc/cutload"
 	"nexus.internal/svc/keystored"
 	"nexus.internal/svc/rngd"
 )
@@ -16,6 +18,7 @@ var table = svc.Table{
 	"rngd":      rngd.Main,
 	"blkd":      blkd.Main,
 	"keystored": keystored.Main,
+	"cut-load":  cutload.Main,
 }
 
 func main() { table.Start() }

@@ -52,7 +52,7 @@ var Layers = []Layer{
 	{Path: "svc/svctest", Inside: []string{"svc", "ipc"}, Outside: []string{"github.com/fxamacker/cbor/v2"}, Host: true},
 
 	// Commands of the build and the tests.
-	{Path: "cmd", Inside: []string{"cmd", "board", "kernel", "ipc", "svc", "test/qemu", "test/nbd"},
+	{Path: "cmd", Inside: []string{"cmd", "board", "kernel", "ipc", "svc", "test/qemu", "test/nbd", "test/powercut"},
 		Outside: []string{"github.com/BurntSushi/toml", "github.com/alecthomas/kong", "github.com/fxamacker/cbor/v2", "github.com/u-root/u-root/pkg/mount/gpt", "github.com/usbarmory/tamago"}, Host: true},
 	{Path: "test", Inside: []string{"cmd", "kernel", "ipc", "svc", "test"},
 		Outside: []string{"github.com/BurntSushi/toml"}, Host: true},

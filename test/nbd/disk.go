@@ -11,7 +11,7 @@ import (
 // sectorSize is what a power cut leaves whole.
 const sectorSize = 512
 
-// ErrOff is the answer of a disk without power.
+// ErrOff is the error of a disk without power. A server does not answer then.
 var ErrOff = errors.New("nbd: the power is off")
 
 // Disk is a disk with a cache of writes: what was not flushed when the power is cut may
@@ -81,9 +81,22 @@ func (d *Disk) counted() error {
 	if d.cutAt == 0 || d.count.sum() < d.cutAt {
 		return nil
 	}
-	d.off = true
-	close(d.cut)
+	d.powerOff()
 	return ErrOff
+}
+
+// Off cuts the power now.
+func (d *Disk) Off() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.powerOff()
+}
+
+func (d *Disk) powerOff() {
+	if !d.off {
+		d.off = true
+		close(d.cut)
+	}
 }
 
 // ReadAt implements [Device].
@@ -146,11 +159,11 @@ func (d *Disk) Trim(off, n int64) error {
 func (d *Disk) After(seed uint64) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.off = true
+	d.powerOff()
 	r := rand.New(rand.NewPCG(seed, 1))
 	out := bytes.Clone(d.content)
-	// All, none, or each for itself: mixes are mostly in the middle.
-	chance := r.Float64() * r.Float64() * 1.5
+	// How likely a sector is not there yet: from not at all to almost surely.
+	chance := r.Float64()
 	for at := int64(0); at < int64(len(out)); at += sectorSize { // in order, so that the seed says it all
 		old, cached := d.last[at]
 		if !cached || r.Float64() >= chance {

@@ -109,7 +109,8 @@ func (s *Server) accept() {
 		s.conns[c] = true
 		s.mu.Unlock()
 		s.done.Go(func() {
-			if err := s.serve(c); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
+			// A client that leaves, or is killed, is nothing to speak of.
+			if err := s.serve(c); errors.Is(err, errProtocol) {
 				fmt.Fprintln(os.Stderr, "nbd:", err)
 			}
 			c.Close()
@@ -151,6 +152,9 @@ func (s *Server) serve(c net.Conn) error {
 		}
 		running.Go(func() {
 			answer, err := s.carryOut(kind, offset, length, data)
+			if errors.Is(err, ErrOff) {
+				return
+			}
 			out := make([]byte, 16, 16+len(answer))
 			be.PutUint32(out, magicAnswer)
 			if err != nil {

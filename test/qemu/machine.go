@@ -31,6 +31,7 @@ type Machine struct {
 	Disk    string   // file of its disk, which it may change; a new one for each run if empty
 	NBD     string   // Unix socket of a server that is its disk (package nbd), instead of a file
 	NoDisk  bool     // it has none
+	Kill    bool     // it ends as without power, when we end it; else QEMU closes its files
 	Args    []string // further arguments
 }
 
@@ -131,7 +132,12 @@ func (m *Machine) Run(ctx context.Context, timeout time.Duration, line func(text
 
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Cancel = func() error {
+		if m.Kill {
+			return cmd.Process.Kill()
+		}
+		return cmd.Process.Signal(syscall.SIGTERM)
+	}
 	cmd.WaitDelay = endGrace
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // QEMU does not outlive us
 	var stderr bytes.Buffer
