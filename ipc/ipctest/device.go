@@ -47,12 +47,13 @@ func (d *Device) deliver() {
 	}
 }
 
-// Memory returns n bytes of the DMA buffer that has this physical address.
+// Memory returns n bytes of the DMA buffer that has this physical address, nil if none
+// has all of them.
 func (k *Kernel) Memory(address uint64, n int) []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for base, v := range k.dma {
-		if address >= base && address < base+uint64(len(v.mem)) {
+		if size := uint64(len(v.mem)); address >= base && address-base <= size && uint64(n) <= size-(address-base) {
 			return v.mem[address-base:][:n]
 		}
 	}

@@ -96,10 +96,13 @@ func boot(t *testing.T, m *model) *rig {
 	return r
 }
 
+// patience is longer than anything takes here.
+const patience = 20 * time.Second
+
 // tell has a client do something.
 func (r *rig) tell(name string, do func(ctx context.Context, env *svc.Env) error) error {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	k := task{do, make(chan error, 1)}
 	select {

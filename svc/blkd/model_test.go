@@ -143,7 +143,7 @@ func (m *model) one(id uint32) {
 		b := m.memory(le.Uint64(d), int(le.Uint32(d[8:])))
 		if b == nil {
 			m.t.Errorf("device reaches %d bytes at %#x", le.Uint32(d[8:]), le.Uint64(d))
-			return
+			b = make([]byte, min(le.Uint32(d[8:]), 1<<20)) // and goes on
 		}
 		parts = append(parts, part{b, flags&2 != 0})
 		if flags&1 == 0 {
@@ -177,9 +177,11 @@ func (m *model) one(id uint32) {
 	if m.lie != nil {
 		id, written, status = m.lie(id, written, status)
 	}
-	// A byte of a word that the driver reads as a whole.
-	at := m.statusWord(last.b)
-	atomic.StoreUint32(at, atomic.LoadUint32(at)&^0xff|uint32(status))
+	if status != deviceSilent {
+		// A byte of a word that the driver reads as a whole.
+		at := m.statusWord(last.b)
+		atomic.StoreUint32(at, atomic.LoadUint32(at)&^0xff|uint32(status))
+	}
 	m.say(id, written)
 }
 
