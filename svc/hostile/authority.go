@@ -8,6 +8,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/blk"
 	ctl "nexus.internal/svc/control"
 	"nexus.internal/svc/manifest"
 	"nexus.internal/svc/rng"
@@ -192,6 +193,37 @@ func entropy(ctx context.Context, a *attacker) error {
 		}
 		if !bytes.Equal(b, make([]byte, n)) {
 			return fmt.Errorf("%d bytes of entropy came with the denial", n)
+		}
+	}
+	return nil
+}
+
+// disk asks for partitions that it may not have, in ways that are requests and in ways that
+// are none, and makes requests to a partition where there is none.
+func disk(ctx context.Context, a *attacker) error {
+	c, err := a.env.Dial("blkd", blk.Protocol).Client(ctx)
+	if err != nil {
+		return err
+	}
+	for range 50 {
+		for _, name := range []string{"keys", "state", "test"} {
+			if _, err := blk.Open(ctx, c, name); !errors.Is(err, ipc.StatusDenied) {
+				return fmt.Errorf("partition %s: %v", name, err)
+			}
+		}
+	}
+	for op := range uint16(16) {
+		for _, payload := range [][]byte{nil, {4}, {4, 'k', 'e', 'y'}, append([]byte{4}, "keys\x00"...), (&blk.Transfer{Count: 1}).Append(nil), bytes.Repeat([]byte{255}, ipc.MaxInlinePayload)} {
+			call, err := c.NewCall()
+			if err != nil {
+				return err
+			}
+			_, err = call.DoSmall(ctx, op, payload)
+			got := call.Take()
+			call.Close()
+			if err == nil || got.Valid() {
+				return fmt.Errorf("operation %d with %x: %v, and a capability: %v", op, payload, err, got.Valid())
+			}
 		}
 	}
 	return nil

@@ -49,6 +49,7 @@ var anywhere = [...]named{
 	{"handles", handles},
 	{"widening", widening},
 	{"entropy", entropy},
+	{"disk", disk},
 	{"flood", flood},
 	{"flood-pair", floodCalls},
 	{"handle-exhaustion", handleExhaustion},

@@ -76,6 +76,7 @@ func strikes() []strike {
 		{name: "handles", ended: held},
 		{name: "widening", ended: held},
 		{name: "entropy", ended: held},
+		{name: "disk", ended: held},
 		{name: "device-misuse", ended: held},
 		{name: "device-storm", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
 		{name: "device-death", ended: status(hostile.DiedDriving)},
