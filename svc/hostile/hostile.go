@@ -48,6 +48,7 @@ var anywhere = [...]named{
 	{"forged-identity", forgedIdentity},
 	{"handles", handles},
 	{"widening", widening},
+	{"classes", classes},
 	{"entropy", entropy},
 	{"disk", disk},
 	{"flood", flood},

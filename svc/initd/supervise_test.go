@@ -318,7 +318,7 @@ func TestRejectManage(t *testing.T) {
 func TestAttacks(t *testing.T) {
 	m, r, tab := base(client("selftest-client", "selftest-client")), rules(), maps.Clone(table)
 	withHostile(m, r, tab)
-	list := "forged-identity,flood,fork-bomb,frame-fuzz,die-serving"
+	list := "forged-identity,classes,flood,fork-bomb,frame-fuzz,die-serving"
 	m.Services[2].Args = []string{"attacks=" + list}
 	sys := svctest.Boot(t, m, r, tab)
 	if got := wait(t, sys.Init); got != 0 {

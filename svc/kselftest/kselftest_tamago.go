@@ -62,6 +62,7 @@ var proofs = []proof{
 	{"flight recorder ok", flightRecorder},
 	{"preemption ok", preemption},
 	{"fp state ok", fpState},
+	{"test_reject_qos ok", rejectQoS},
 }
 
 // rolePuppet in argument 1 makes a process a puppet. For the root process the

@@ -75,6 +75,7 @@ func strikes() []strike {
 		{name: "forged-identity", ended: held},
 		{name: "handles", ended: held},
 		{name: "widening", ended: held},
+		{name: "classes", ended: held},
 		{name: "entropy", ended: held},
 		{name: "disk", ended: held},
 		{name: "device-misuse", ended: held},
