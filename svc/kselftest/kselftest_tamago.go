@@ -63,6 +63,8 @@ var proofs = []proof{
 	{"preemption ok", preemption},
 	{"fp state ok", fpState},
 	{"test_reject_qos ok", rejectQoS},
+	{"class donation ok", donation},
+	{"class wake-up ok", wakeUp},
 }
 
 // rolePuppet in argument 1 makes a process a puppet. For the root process the

@@ -5,6 +5,7 @@ package kselftest
 import (
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
@@ -50,6 +51,11 @@ const (
 	opTurns                    // block of a thread, turns, nanoseconds at most: turns made with threadTurns
 	opFutexTurns               // block of a thread, turns: makes them with threadFutexTurns
 	opCount                    // address: counts the word there up until that faults: scause, stval
+	opMeasure                  // turns of a pace in a millisecond
+	opPace                     // address of a pace, nanoseconds: measures it, and turns for that long, or until stop
+	opServe                    // endpoint, turns before it waits for a request, turns before it answers: the event
+	opBeside                   // endpoint, address: how far the word there moves during a call, event and status of that
+	opAwake                    // address of paces, how many, spawn capability: waits; see awake
 	opHarts                    // spawn capability, nanoseconds: set of harts it ran on
 )
 
@@ -152,6 +158,23 @@ func (s *shared) do() {
 		a[0] = blockAt(a[0]).turns(a[1], ticks()+a[2]/startPage().TickNS)
 	case opFutexTurns:
 		blockAt(a[0]).futexTurns(a[1])
+	case opMeasure:
+		a[0] = new(pace).measure()
+	case opPace:
+		c := paceAt(a[0])
+		c.measure()
+		for end := ticks() + a[1]/startPage().TickNS; c.turn() < end && s.stop == 0; {
+		}
+	case opServe:
+		a[0] = s.serve(a[0], a[1], a[2])
+	case opBeside:
+		count := word(a[1])
+		from := atomic.LoadUint64(count)
+		r := ipc.Regs{A: [8]uint64{0: a[0], 2: orderCookie + 1}}
+		trap(abi.SysCall, &r)
+		a[0], a[1], a[2] = atomic.LoadUint64(count)-from, r.A[0], r.A[2]
+	case opAwake:
+		a[0], a[1], a[2] = s.awake(a[0], a[1], a[2])
 	case opHarts:
 		set := uint64(0)
 		for end := ticks() + a[1]/startPage().TickNS; ticks() < end && s.stop == 0; s.count++ {

@@ -51,5 +51,8 @@ func startPage() *abi.Start { return (*abi.Start)(pointer(abi.StartPage)) }
 // blockAt returns the block of a thread.
 func blockAt(addr uint64) *threadBlock { return (*threadBlock)(pointer(addr)) }
 
+// paceAt returns the pace at addr.
+func paceAt(addr uint64) *pace { return (*pace)(pointer(addr)) }
+
 // sharedAt returns the page that a puppet shares with the root process.
 func sharedAt(addr uint64) *shared { return (*shared)(pointer(addr)) }

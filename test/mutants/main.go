@@ -8,11 +8,12 @@
 //
 //	Check: host ./kernel/elf TestRejectWX
 //	Check: ladder SELFTEST: rights narrow ok
+//	Check: ladder 2 KSELFTEST: work stealing ok
 //	Check: target 4 runtime/goos TestStopTheWorld
 //	Check: soak fuzz
 //
 // A host check is caught if that test fails, a ladder check if that marker is not
-// proven any more, a target check if that test of the standard library fails in a process
+// proven any more on a machine of so many harts, or of one, a target check if that test of the standard library fails in a process
 // on so many harts, a soak check if a short soak fails, in that part or before it;
 // anything else, a compile error included, is not a catch. All
 // checks must pass on the unchanged source first. The exit status is 0 if every

@@ -29,6 +29,7 @@ type check struct {
 	pkg, test string
 	harts     int
 	marker    string
+	smp       int // harts of the machine on which the marker must come
 	soak      string
 	make      string
 	says      string
@@ -88,7 +89,10 @@ func parseMutant(text string) (*mutant, error) {
 		case kind == "host" && len(f) == 2 && strings.HasPrefix(f[0], "./") && !strings.HasPrefix(f[1], "-"):
 			m.check = check{pkg: f[0], test: f[1]}
 		case kind == "ladder" && arg != "":
-			m.check = check{marker: arg}
+			m.check = check{marker: arg, smp: 1}
+			if n, rest, ok := strings.Cut(arg, " "); ok && len(n) == 1 && strings.Contains("2345678", n) {
+				m.check = check{marker: rest, smp: int(n[0] - '0')}
+			}
 		case kind == "target" && len(f) == 3 && len(f[0]) == 1 && strings.Contains("12345678", f[0]) && !strings.HasPrefix(f[1]+f[2], "-"):
 			m.check = check{harts: int(f[0][0] - '0'), pkg: f[1], test: f[2]}
 		case kind == "make" && len(f) >= 2 && slices.Contains(makeTargets, f[0]):
@@ -96,7 +100,7 @@ func parseMutant(text string) (*mutant, error) {
 		case kind == "soak" && slices.Contains(soakParts, arg):
 			m.check = check{soak: arg}
 		default:
-			return nil, fmt.Errorf("%w: check %q: want host ./package Test, target harts package Test, ladder marker, make target line, or soak part", errFormat, what)
+			return nil, fmt.Errorf("%w: check %q: want host ./package Test, target harts package Test, ladder [harts] marker, make target line, or soak part", errFormat, what)
 		}
 	}
 	for _, f := range changed.FindAllStringSubmatch("\n--- a/"+body, -1) {

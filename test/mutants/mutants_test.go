@@ -26,7 +26,11 @@ func TestParseMutant(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 	m, err = parseMutant(strings.Replace(patch, "host ./kernel/elf TestRejectWX", "ladder SELFTEST: a b ok", 1))
-	if err != nil || m.check.marker != "SELFTEST: a b ok" {
+	if err != nil || m.check != (check{marker: "SELFTEST: a b ok", smp: 1}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	m, err = parseMutant(strings.Replace(patch, "host ./kernel/elf TestRejectWX", "ladder 4 SELFTEST: a b ok", 1))
+	if err != nil || m.check != (check{marker: "SELFTEST: a b ok", smp: 4}) {
 		t.Errorf("%+v, %v", m, err)
 	}
 	target := strings.NewReplacer("host ./kernel/elf TestRejectWX", "target 4 sync TestMutex", "kernel/elf/elf.go", "runtime-patches/files/runtime/os.go").Replace(patch)

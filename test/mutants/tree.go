@@ -60,11 +60,11 @@ func (t tree) control(ctx context.Context, mutants []*mutant) error {
 		harts int
 	}
 	tests, targets := map[place][]string{}, map[string]bool{}
-	ladder, soak := false, false
+	ladders, soak := map[int]bool{}, false
 	for _, m := range mutants {
 		switch {
 		case m.check.marker != "":
-			ladder = true
+			ladders[m.check.smp] = true
 		case m.check.soak != "":
 			soak = true
 		case m.check.make != "":
@@ -95,15 +95,14 @@ func (t tree) control(ctx context.Context, mutants []*mutant) error {
 			return fmt.Errorf("soak: %w\n%s", err, brief(out))
 		}
 	}
-	if !ladder {
-		return nil
-	}
-	v, err := t.ladder(ctx, qemu.Selection{})
-	if err != nil {
-		return err
-	}
-	if !v.OK() {
-		return fmt.Errorf("ladder: %v", v.Failures[0])
+	for smp := range ladders {
+		v, err := t.ladder(ctx, qemu.Selection{}, smp)
+		if err != nil {
+			return err
+		}
+		if !v.OK() {
+			return fmt.Errorf("ladder on %d harts: %v", smp, v.Failures[0])
+		}
 	}
 	return nil
 }
@@ -127,7 +126,7 @@ func (t tree) try(ctx context.Context, m *mutant) (err error) {
 		return fmt.Errorf("%w: %s", errStale, strings.TrimSpace(out))
 	}
 	if m.check.marker != "" {
-		return t.tryLadder(ctx, m.check.marker)
+		return t.tryLadder(ctx, m.check.marker, m.check.smp)
 	}
 	if m.check.soak != "" {
 		return t.trySoak(ctx, m.check.soak)
@@ -180,8 +179,8 @@ func (t tree) test(ctx context.Context, c check, files []string, flags ...string
 }
 
 // tryLadder returns nil if the marker is not proven any more.
-func (t tree) tryLadder(ctx context.Context, marker string) error {
-	v, err := t.ladder(ctx, qemu.Selection{Until: marker})
+func (t tree) tryLadder(ctx context.Context, marker string, smp int) error {
+	v, err := t.ladder(ctx, qemu.Selection{Until: marker}, smp)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
@@ -241,8 +240,8 @@ func (t tree) tryMake(ctx context.Context, c check) error {
 	return nil
 }
 
-// ladder builds the image of the tree and runs it up to a marker.
-func (t tree) ladder(ctx context.Context, sel qemu.Selection) (*qemu.Verdict, error) {
+// ladder builds the image of the tree and runs it up to a marker on so many harts.
+func (t tree) ladder(ctx context.Context, sel qemu.Selection, smp int) (*qemu.Verdict, error) {
 	if err := t.Build(ctx); err != nil {
 		return nil, err
 	}
@@ -250,7 +249,8 @@ func (t tree) ladder(ctx context.Context, sel qemu.Selection) (*qemu.Verdict, er
 	if err != nil {
 		return nil, err
 	}
-	opts := qemu.Options{Selection: sel, Timeout: ladderTimeout, SMP: 1}
+	sel.Gates = map[string]bool{"REQUIRE_SMP": smp > 1, "REQUIRE_SMP4": smp >= 4, "REQUIRE_SMP8": smp == 8}
+	opts := qemu.Options{Selection: sel, Timeout: time.Duration(smp) * ladderTimeout, SMP: smp}
 	if sel.Until != "" {
 		opts.When = qemu.WhenLine
 	}
