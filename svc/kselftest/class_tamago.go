@@ -136,7 +136,7 @@ func donation(t *tester) {
 // hart, whose turns are as long as there are, runs before any of them could spin for
 // another millisecond.
 func wakeUp(t *tester) {
-	const rounds, tries = 3, 20
+	const rounds, tries = 2, 20
 	own, n := caller(self), harts()
 	board := own.sys(abi.SysVMOCreate, abi.PageSize)
 	at := own.sys(abi.SysVMOMap, board, 0, 0, abi.PageSize, readWrite)

@@ -94,25 +94,41 @@ func rejectStealHigherQoS(t *tester) {
 // rejectStealAboveBound: a hart takes one thread at a time, and the next one not before a
 // tick has passed.
 func rejectStealAboveBound(t *tester) {
-	const tries = 20 // this process may have lost its hart just then
+	const (
+		from, to = 1 << 1, 1 << 0
+		tries    = 200 // this process may have lost its hart just then
+	)
 	sample := func() (at int64, hart, stolen uint64) {
 		d := caller(self).event(abi.SysSystemInfo, ipc.Regs{A: [8]uint64{spawnCap}}).Data
 		return now(), d[2], d[7]
 	}
+	one := t.puppet()
+	one.setQoS(abi.Interactive, to)
+	var many []*process
+	for range 4 {
+		p := t.puppet()
+		p.setQoS(abi.Normal, from)
+		p.order(opSpin, uint64(patience))
+		many = append(many, p)
+	}
 	for range tries {
-		_, one := t.crowded(abi.Idle)
-		one.page.stop = 1
+		for _, set := range []uint64{from, from | to} {
+			for _, p := range many {
+				p.setQoS(abi.Normal, set)
+			}
+		}
 		seen := false
 		at, hart, stolen := sample()
-		for end := at + 300*ms; at < end && !seen; {
+		one.order(abi.SysNop) // its hart has to look for something afterwards
+		for end := at + 5*ms; at < end; {
 			at2, hart2, stolen2 := sample()
 			if hart == hart2 && at2-at < ms/2 {
 				check(stolen2 <= stolen+1, "%d threads taken at once", stolen2-stolen)
-				seen = stolen2 == stolen+1
+				seen = seen || stolen2 == stolen+1
 			}
 			at, hart, stolen = at2, hart2, stolen2
 		}
-		t.dropAll()
+		one.finish()
 		if seen {
 			return
 		}
