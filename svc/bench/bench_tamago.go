@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // Handles of the root process.
@@ -72,16 +73,16 @@ func report(name string, insns uint64) { fmt.Printf("bench: %s %d insns\n", name
 // measure reports the cost of one of n operations that op makes.
 func measure(name string, n int, op func(n int)) {
 	op(10) // what happens only once
-	from := ticks()
+	from := raw.Ticks()
 	op(n)
-	report(name, (ticks()-from)*tickNS/uint64(n))
+	report(name, (raw.Ticks()-from)*tickNS/uint64(n))
 }
 
 // sys makes a system call that must not fail.
 func sys(num uint64, a ...uint64) [8]uint64 {
 	var r [8]uint64
 	copy(r[:], a)
-	rawSys(num, &r)
+	raw.Sys(num, &r)
 	if int64(r[0]) < 0 {
 		panic(fmt.Sprintf("bench: %s: %v", abi.Calls[num].Name, abi.Errno(-int64(r[0]))))
 	}
@@ -243,14 +244,14 @@ func vmoMap1M(name string) {
 	measure(name, 50, func(n int) {
 		for range n {
 			a = [8]uint64{vmo, 0, 0, size, uint64(abi.RightRead)}
-			rawSys(abi.SysVMOMap, &a)
+			raw.Sys(abi.SysVMOMap, &a)
 			for n := uint64(0); n < size; n += abi.PageSize {
 				if look(a[0]+n) != 1 {
 					panic("bench: other memory")
 				}
 			}
 			a[1] = size
-			rawSys(abi.SysUnmap, &a)
+			raw.Sys(abi.SysUnmap, &a)
 			if a[0] != 0 {
 				panic("bench: unmap failed")
 			}
@@ -325,11 +326,11 @@ func chanPingPong(name string) {
 // idle counts the instructions of a second in which nobody has anything to do.
 func idle(name string) {
 	time.Sleep(time.Millisecond) // the first timer takes memory
-	asked := ticks()
+	asked := raw.Ticks()
 	rawIdle(uint64(spawnCap))
-	idle0, from := rawIdle(uint64(spawnCap)), ticks()
+	idle0, from := rawIdle(uint64(spawnCap)), raw.Ticks()
 	time.Sleep(time.Second)
-	idle1, to := rawIdle(uint64(spawnCap)), ticks()
+	idle1, to := rawIdle(uint64(spawnCap)), raw.Ticks()
 	asking := (from - asked) / 2 // which nobody does otherwise
 	report(name, (to-from-asking)*tickNS-(idle1-idle0))
 }

@@ -10,6 +10,7 @@ import (
 	"nexus.internal/ipc"
 	"nexus.internal/svc"
 	"nexus.internal/svc/blk"
+	"nexus.internal/svc/raw"
 )
 
 // partition is the one that the benchmarks of the disk have.
@@ -71,10 +72,10 @@ func measureBusy(name string, n int, op func()) {
 	for range 10 { // what happens only once
 		op()
 	}
-	idle, from := rawIdle(uint64(spawnCap)), ticks()
+	idle, from := rawIdle(uint64(spawnCap)), raw.Ticks()
 	for range n {
 		op()
 	}
-	to, idle2 := ticks(), rawIdle(uint64(spawnCap))
+	to, idle2 := raw.Ticks(), rawIdle(uint64(spawnCap))
 	report(name, ((to-from)*tickNS-(idle2-idle))/uint64(n))
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // Registers of the Goldfish clock, as in raw_tamago_riscv64.s.
@@ -74,9 +75,9 @@ const work = 20_000_000
 // instructions.
 func spin(parent uint64) {
 	sys(abi.SysSend, parent)
-	from := ticks()
+	from := raw.Ticks()
 	rawSpin(work / 2)
-	sys(abi.SysExit, (ticks()-from)*tickNS*1000/work)
+	sys(abi.SysExit, (raw.Ticks()-from)*tickNS*1000/work)
 }
 
 // irqStorm counts how long a thousand instructions of a process take beside a driver
@@ -118,7 +119,7 @@ func irqStorm(name string) {
 func deviceOf(devices uint64, kind abi.DeviceKind) uint64 {
 	for i := uint64(0); ; i++ {
 		a := [8]uint64{devices, i}
-		if rawSys(abi.SysDeviceInfo, &a); int64(a[0]) < 0 {
+		if raw.Sys(abi.SysDeviceInfo, &a); int64(a[0]) < 0 {
 			panic(fmt.Sprintf("bench: no device of kind %d", kind))
 		}
 		if abi.DeviceKind(a[0]) == kind {

@@ -19,8 +19,4 @@ func threadEntry() uint64
 //go:noescape
 func rawTurns(n int, pair *[2]uint32)
 
-//go:noescape
-func rawSys(num uint64, a *[8]uint64)
-
 func rawIdle(spawn uint64) uint64
-func ticks() uint64

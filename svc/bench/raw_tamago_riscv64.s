@@ -200,33 +200,6 @@ out:
 	MOV	X10, ret+16(FP)
 	RET
 
-// func rawSys(num uint64, a *[8]uint64)
-//
-// Makes one system call with a0 to a6 from a and leaves a0 to a7 there.
-TEXT ·rawSys(SB),NOSPLIT,$8-16
-	MOV	a+8(FP), X5
-	MOV	X5, 8(X2)
-	MOV	0(X5), X10
-	MOV	8(X5), X11
-	MOV	16(X5), X12
-	MOV	24(X5), X13
-	MOV	32(X5), X14
-	MOV	40(X5), X15
-	MOV	48(X5), X16
-	MOV	num+0(FP), X17
-	MOV	X0, X26
-	ECALL
-	MOV	8(X2), X5
-	MOV	X10, 0(X5)
-	MOV	X11, 8(X5)
-	MOV	X12, 16(X5)
-	MOV	X13, 24(X5)
-	MOV	X14, 32(X5)
-	MOV	X15, 40(X5)
-	MOV	X16, 48(X5)
-	MOV	X17, 56(X5)
-	RET
-
 // func rawMapUnmap(n int, vmo uint64) uint64
 //
 // Maps a page of a memory object where the kernel finds room, writes to it and unmaps
@@ -315,12 +288,6 @@ loop:
 bad:
 	MOV	$-1, X10
 	MOV	X10, ret+24(FP)
-	RET
-
-// func ticks() uint64
-TEXT ·ticks(SB),NOSPLIT,$0-8
-	RDTIME	X5
-	MOV	X5, ret+0(FP)
 	RET
 
 // func rawIdle(spawn uint64) uint64

@@ -9,6 +9,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // Two pairs of client and server that have nothing to do with each other, on two harts,
@@ -42,7 +43,7 @@ func scaling() {
 		}
 	}
 	order := func(n int) uint64 {
-		from := ticks() + leadNS/tickNS
+		from := raw.Ticks() + leadNS/tickNS
 		for i := range n {
 			r := ipc.Regs{A: [8]uint64{rights[i], 16 | abi.FlagNoWait}, Data: [8]uint64{from, from + windowNS/tickNS}}
 			ipc.Self().Syscall(abi.SysReply, &r)
@@ -71,9 +72,9 @@ func client(results, server uint64) {
 		r := ipc.Regs{A: [8]uint64{results, 16, 1}, Data: [8]uint64{count}}
 		ipc.Self().Syscall(abi.SysCall, &r)
 		from, to := r.Data[0], r.Data[1]
-		for ticks() < from {
+		for raw.Ticks() < from {
 		}
-		for count = 0; ticks() < to; count += callsAtOnce {
+		for count = 0; raw.Ticks() < to; count += callsAtOnce {
 			if rawCall(callsAtOnce, server, abi.MaxInline, send.address(), recv.address()) != abi.EventReply {
 				panic("bench: a call failed")
 			}

@@ -234,22 +234,17 @@ func (s *server) spawn(q *ipc.Request) {
 			return
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ss := s.sessions[of(q)] // it may have ended meanwhile
-	if ss == nil {
-		q.Reply(ipc.StatusNotFound, nil)
-		return
-	}
-	c, status := s.newChild(ss, &r, q)
-	if status == ipc.StatusOK && r.Flags&exec.FlagHold == 0 {
-		status = s.start(c, &b)
-	}
-	if status != ipc.StatusOK {
-		q.Reply(status, nil)
-		return
-	}
-	q.Reply(ipc.StatusOK, wire.AppendU32(wire.AppendU32(q.Inline(), c.id), c.process.PID))
+	s.inSession(q, func(ss *session) { // it may have ended meanwhile
+		c, status := s.newChild(ss, &r, q)
+		if status == ipc.StatusOK && r.Flags&exec.FlagHold == 0 {
+			status = s.start(c, &b)
+		}
+		if status != ipc.StatusOK {
+			q.Reply(status, nil)
+			return
+		}
+		q.Reply(ipc.StatusOK, wire.AppendU32(wire.AppendU32(q.Inline(), c.id), c.process.PID))
+	})
 }
 
 // give adds a capability to those that a child will start with.

@@ -47,6 +47,18 @@ func (s *server) room(who requester) ipc.Status {
 	return ipc.StatusOK
 }
 
+// inSession does something with the requester's session, with the lock held, or answers
+// that there is none.
+func (s *server) inSession(q *ipc.Request, do func(ss *session)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ss := s.sessions[of(q)]; ss != nil {
+		do(ss)
+	} else {
+		q.Reply(ipc.StatusNotFound, nil)
+	}
+}
+
 // open begins a session. That its process lives is known from a call that it never
 // answers, to an endpoint that the kernel closes when it ends.
 func (s *server) open(q *ipc.Request) {
@@ -96,15 +108,10 @@ func (s *server) close(q *ipc.Request) {
 		q.Reply(ipc.StatusMalformed, nil)
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ss := s.sessions[of(q)]
-	if ss == nil {
-		q.Reply(ipc.StatusNotFound, nil)
-		return
-	}
-	s.over(ss)
-	q.Reply(ipc.StatusOK, nil)
+	s.inSession(q, func(ss *session) {
+		s.over(ss)
+		q.Reply(ipc.StatusOK, nil)
+	})
 }
 
 // over ends a session, if it has not ended yet, and its children. The lock is held.
@@ -140,13 +147,11 @@ func (s *server) wait(q *ipc.Request) {
 		q.Reply(ipc.StatusInvalidArgs, nil)
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ss := s.sessions[of(q)]
-	if ss == nil {
-		q.Reply(ipc.StatusNotFound, nil)
-		return
-	}
+	s.inSession(q, func(ss *session) { s.await(ss, q, id, flags) })
+}
+
+// await is wait in a session. The lock is held.
+func (s *server) await(ss *session, q *ipc.Request, id uint32, flags uint8) {
 	known := false
 	for _, c := range ss.children {
 		if id != 0 && c.id != id {

@@ -7,6 +7,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // What a process does beside others is measured here in turns of a loop and not in time:
@@ -30,7 +31,7 @@ func (c *pace) turn() (at uint64) {
 	if atomic.LoadUint64(&c.due) != 0 {
 		c.late++
 	}
-	return ticks()
+	return raw.Ticks()
 }
 
 // measure finds out how many turns there are in a millisecond. It takes the best of some,
@@ -40,7 +41,7 @@ func (c *pace) measure() uint64 {
 	best := uint64(0)
 	for range windows {
 		from := c.count
-		for end := ticks() + uint64(ms)/startPage().TickNS; c.turn() < end; {
+		for end := raw.Ticks() + uint64(ms)/raw.StartPage().TickNS; c.turn() < end; {
 		}
 		best = max(best, c.count-from)
 	}
@@ -61,11 +62,11 @@ func (s *shared) serve(ep, before, after uint64) (event uint64) {
 	atomic.StoreUint64(&s.held, 1)
 	c.work(before)
 	r := ipc.Regs{A: [8]uint64{2: ep}, S10: 1}
-	trap(abi.SysWait, &r)
+	raw.Trap(abi.SysWait, &r)
 	event = r.A[0]
 	c.work(after)
 	r = ipc.Regs{A: [8]uint64{0: r.A[4], 1: abi.FlagNoWait}}
-	trap(abi.SysReply, &r)
+	raw.Trap(abi.SysReply, &r)
 	return event
 }
 
@@ -75,13 +76,13 @@ func (s *shared) awake(paces, harts, spawn uint64) (late, hart, event uint64) {
 	var was [maxHarts]uint64
 	r := ipc.Regs{}
 	atomic.StoreUint64(&s.held, 1)
-	trap(abi.SysWait, &r)
+	raw.Trap(abi.SysWait, &r)
 	for i := range harts {
 		was[i] = atomic.LoadUint64(&paceAt(paces + i*paceSize).late)
 	}
 	event = r.A[0]
 	r = ipc.Regs{A: [8]uint64{spawn}}
-	trap(abi.SysSystemInfo, &r)
+	raw.Trap(abi.SysSystemInfo, &r)
 	hart = r.Data[2]
 	return was[hart%maxHarts], hart, event
 }
@@ -100,7 +101,7 @@ func donation(t *tester) {
 	client := t.puppet(sendCap(here))
 	h := client.giveAway(caller(self).sys(abi.SysCapCopy, middle.vmo, uint64(abi.RightRead|abi.RightGrant)))
 	at := caller(client.call).sys(abi.SysVMOMap, h, 0, 0, sharedSize, readOnly)
-	count := at + addressOf(&middle.page.count) - middle.at
+	count := at + raw.AddressOf(&middle.page.count) - middle.at
 
 	server.setQoS(abi.Idle, hart)
 	work := 4 * server.do(opMeasure)[0] // more than what the idle class has at a time

@@ -2,16 +2,19 @@
 
 package kselftest
 
-import "nexus.internal/ipc/abi"
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
+)
 
 // What every virtio slot has in its first words, whether a device is in it or not.
 const slotMagic = 0x74726976
 
 // devicesCap returns the capability to the devices, the last that the kernel gives.
-func devicesCap() uint64 { return uint64(abi.BootHandle(int(startPage().NumCaps) - 1)) }
+func devicesCap() uint64 { return uint64(abi.BootHandle(int(raw.StartPage().NumCaps) - 1)) }
 
 // word32 returns the 32-bit register at addr.
-func word32(addr uint64) *uint32 { return (*uint32)(pointer(addr)) }
+func word32(addr uint64) *uint32 { return (*uint32)(raw.Pointer(addr)) }
 
 // mmio returns the proof that a way to registers is refused. Its try gets the window on
 // the first device, which nobody else has, and leaves nothing mapped.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // Instructions, from the tables of the unprivileged specification.
@@ -27,7 +28,7 @@ func vmoExec(t *tester) {
 	v := own.sys(abi.SysVMOCreate, size)
 	m := own.sys(abi.SysVMOMap, v, 0, 0, size, readWrite)
 	for off := uint64(0); off < size; off += uint64(len(buf)) {
-		own.sys(abi.SysVMORead, t.programs, ProgramExit*ProgramSlot+off, addressOf(buf), uint64(len(buf)))
+		own.sys(abi.SysVMORead, t.programs, ProgramExit*ProgramSlot+off, raw.AddressOf(buf), uint64(len(buf)))
 		copy(memory(m+off, uint64(len(buf))), buf[:])
 	}
 	// Another status than the program of the archive has.
@@ -61,7 +62,7 @@ func vmoExec(t *tester) {
 	check(info[1] == readOnly|exec|uint64(abi.RightGrant) && info[4] == 1, "it has the rights %#x", info[1])
 	s.ELF = abi.Handle(x)
 	child := t.spawn(s)
-	own.refuse(abi.ESEALED, abi.SysVMOWrite, v, uint64(at), addressOf(buf), 4)
+	own.refuse(abi.ESEALED, abi.SysVMOWrite, v, uint64(at), raw.AddressOf(buf), 4)
 	f := p.do(opProbe, accessStore, mapped+uint64(at))
 	check(f[0] == causeStorePage && f[1] == mapped+uint64(at), "store to a program that runs: scause %d at %#x", f[0], f[1])
 	got := child.awaitEnd()

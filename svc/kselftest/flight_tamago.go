@@ -7,6 +7,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // flightRecorder: what a process did is in the flight recorder of the harts, in order.
@@ -19,15 +20,15 @@ func flightRecorder(t *tester) {
 	p := t.puppetOf(t.puppetSpec("fault-flight"))
 	pid := p.state()[2]
 	for range 3 {
-		p.do(opLoad, addressOf(&original))
+		p.do(opLoad, raw.AddressOf(&original))
 	}
-	own.refuse(abi.EINVAL, abi.SysFlightRead, spawnCap, harts(), addressOf(buf))
-	own.refuse(abi.EINVAL, abi.SysFlightRead, spawnCap, ^uint64(0), addressOf(buf))
-	own.refuse(abi.EBADF, abi.SysFlightRead, 0, 0, addressOf(buf))
-	own.refuse(abi.EKIND, abi.SysFlightRead, t.orders, 0, addressOf(buf))
+	own.refuse(abi.EINVAL, abi.SysFlightRead, spawnCap, harts(), raw.AddressOf(buf))
+	own.refuse(abi.EINVAL, abi.SysFlightRead, spawnCap, ^uint64(0), raw.AddressOf(buf))
+	own.refuse(abi.EBADF, abi.SysFlightRead, 0, 0, raw.AddressOf(buf))
+	own.refuse(abi.EKIND, abi.SysFlightRead, t.orders, 0, raw.AddressOf(buf))
 	own.refuse(abi.EFAULT, abi.SysFlightRead, spawnCap, 0, 8)
 	weak := own.sys(abi.SysCapCopy, spawnCap, uint64(abi.RightGrant))
-	own.refuse(abi.EPERM, abi.SysFlightRead, weak, 0, addressOf(buf))
+	own.refuse(abi.EPERM, abi.SysFlightRead, weak, 0, raw.AddressOf(buf))
 	closeAll(weak)
 	p.order(opFault, faultBreak, 0)
 	check(p.awaitEnd() == abi.ExitFault, "a process with a breakpoint goes on")
@@ -35,7 +36,7 @@ func flightRecorder(t *tester) {
 	var index, thread uint64
 	rings := make([][]abi.FlightEvent, harts())
 	for hart := range rings {
-		n := own.event(abi.SysFlightRead, ipc.Regs{A: [8]uint64{spawnCap, uint64(hart), addressOf(buf)}}).A
+		n := own.event(abi.SysFlightRead, ipc.Regs{A: [8]uint64{spawnCap, uint64(hart), raw.AddressOf(buf)}}).A
 		check(n[0] == min(n[1], abi.FlightSize) && n[0] != 0, "%d events of %d on hart %d", n[0], n[1], hart)
 		rings[hart] = slices.Clone(buf[:n[0]])
 		tick := int64(0)

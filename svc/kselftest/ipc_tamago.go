@@ -5,6 +5,7 @@ package kselftest
 import (
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // queuePerServer is how many one-way messages wait for one process, callsPerClient
@@ -18,7 +19,7 @@ const (
 // send sends a one-way message with one word of payload.
 func send(ep, payload uint64) abi.Errno {
 	r := ipc.Regs{A: [8]uint64{0: ep, 1: 8}, Data: [8]uint64{payload}}
-	trap(abi.SysSend, &r)
+	raw.Trap(abi.SysSend, &r)
 	return abi.Errno(-int64(r.A[0]))
 }
 
@@ -79,7 +80,7 @@ func bytesFull(t *tester) {
 			check(abi.Errno(got.A[2]) == abi.EMSGSIZE, "%d bytes to a server without a buffer: %v", limit, abi.Errno(got.A[2]))
 		}
 		p.start(0, abi.SysCall, call)
-		r := t.receive(ep, addressOf(buf))
+		r := t.receive(ep, raw.AddressOf(buf))
 		check(r.A[5]&abi.MetaLen == limit, "a message of %d bytes arrived with %d", limit, r.A[5]&abi.MetaLen)
 		if limit > abi.MaxInline {
 			check(hasPattern(buf[:limit], limit) && isZero(buf[limit:]), "a message of %d bytes arrived changed", limit)
@@ -87,8 +88,8 @@ func bytesFull(t *tester) {
 			check(r.Data == call.Data || limit < abi.MaxInline, "a message of %d bytes arrived changed", limit)
 		}
 		pattern(buf[:], 3)
-		own.refuse(abi.EMSGSIZE, abi.SysReply, r.A[4], (abi.MaxMessage+1)|abi.FlagNoWait, 0, 0, 0, addressOf(buf))
-		own.sys(abi.SysReply, r.A[4], abi.MaxMessage|abi.FlagNoWait, 0, 0, 0, addressOf(buf))
+		own.refuse(abi.EMSGSIZE, abi.SysReply, r.A[4], (abi.MaxMessage+1)|abi.FlagNoWait, 0, 0, 0, raw.AddressOf(buf))
+		own.sys(abi.SysReply, r.A[4], abi.MaxMessage|abi.FlagNoWait, 0, 0, 0, raw.AddressOf(buf))
 		got := p.finish()
 		check(got.A[2] == 0 && got.A[5] == abi.MaxMessage && p.do(opCheckIn, abi.MaxMessage, 3)[0] == 1, "the longest reply arrived as event %d, %v, %d bytes", got.A[0], abi.Errno(got.A[2]), got.A[5])
 		p.drop()

@@ -15,6 +15,7 @@ import (
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc"
+	"nexus.internal/svc/raw"
 )
 
 // proof is one marker.
@@ -80,7 +81,7 @@ func Main(_ context.Context, env *svc.Env) error {
 	// The counts must not move because of this process. What is allocated here is
 	// little, and nothing else runs.
 	debug.SetGCPercent(-1)
-	trap(abi.SysFaultHandler, new(ipc.Regs))
+	raw.Trap(abi.SysFaultHandler, new(ipc.Regs))
 	if len(env.Args) < 3 {
 		return errors.New("no process to start after the proofs")
 	}
@@ -146,9 +147,9 @@ func (t *tester) hold(p proof) (reason string) {
 // none.
 func findPrograms() uint64 {
 	b := new([16]byte)
-	for i := 2; i < int(startPage().NumCaps); i++ {
+	for i := 2; i < int(raw.StartPage().NumCaps); i++ {
 		h := uint64(abi.BootHandle(i))
-		if _, errno := caller(self).try(abi.SysVMORead, h, 0, addressOf(b), uint64(len(b))); errno == abi.OK &&
+		if _, errno := caller(self).try(abi.SysVMORead, h, 0, raw.AddressOf(b), uint64(len(b))); errno == abi.OK &&
 			string(b[MagicOffset:][:len(ProgramMagic)]) == ProgramMagic {
 			return h
 		}
@@ -162,7 +163,7 @@ func hand(name string, frames uint64, args []string) error {
 	own := caller(self)
 	skip := findPrograms()
 	var caps []abi.SpawnCap
-	for i := range int(startPage().NumCaps) {
+	for i := range int(raw.StartPage().NumCaps) {
 		h := abi.BootHandle(i)
 		if uint64(h) != skip {
 			info := self4(abi.SysCapInfo, uint64(h))

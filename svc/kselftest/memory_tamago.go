@@ -5,6 +5,7 @@ package kselftest
 import (
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // Values of scause.
@@ -42,11 +43,11 @@ func asCreate(t *tester) {
 	check(now.unreserved == before.unreserved-2*puppetFrames, "%d frames unreserved, %d before two budgets of %d", now.unreserved, before.unreserved, puppetFrames)
 
 	private = 0x1111
-	a.do(opStore, addressOf(&private), 0x2222)
-	b.do(opStore, addressOf(&private), 0x3333)
-	got := [3]uint64{private, a.do(opLoad, addressOf(&private))[0], b.do(opLoad, addressOf(&private))[0]}
+	a.do(opStore, raw.AddressOf(&private), 0x2222)
+	b.do(opStore, raw.AddressOf(&private), 0x3333)
+	got := [3]uint64{private, a.do(opLoad, raw.AddressOf(&private))[0], b.do(opLoad, raw.AddressOf(&private))[0]}
 	check(got == [3]uint64{0x1111, 0x2222, 0x3333}, "one address in three processes holds %#x", got)
-	check(a.do(opLoad, addressOf(&original))[0] == 0x6f726967696e616c, "a new process sees what another wrote to its data")
+	check(a.do(opLoad, raw.AddressOf(&original))[0] == 0x6f726967696e616c, "a new process sees what another wrote to its data")
 	original = 0x6f726967696e616c
 
 	// What is mapped here is not mapped there.
@@ -96,8 +97,8 @@ func vmoZero(t *tester) {
 	v := own.sys(abi.SysVMOCreate, abi.PageSize)
 	buf := new([abi.PageSize]byte)
 	buf[0] = 1
-	own.sys(abi.SysVMOWrite, v, 100, addressOf(buf), 1)
-	own.sys(abi.SysVMORead, v, 0, addressOf(buf), abi.PageSize)
+	own.sys(abi.SysVMOWrite, v, 100, raw.AddressOf(buf), 1)
+	own.sys(abi.SysVMORead, v, 0, raw.AddressOf(buf), abi.PageSize)
 	check(buf[100] == 1 && isZero(buf[:100]) && isZero(buf[101:]), "around what was written, a new page is not zero")
 	closeAll(v)
 
@@ -119,7 +120,7 @@ func asMap(t *tester) {
 	check(m >= abi.MapBase && m+size <= abi.MapEnd, "mapped at %#x", m)
 	*word(m + abi.PageSize) = 0x0123456789abcdef
 	got := new(uint64)
-	own.sys(abi.SysVMORead, v, abi.PageSize, addressOf(got), 8)
+	own.sys(abi.SysVMORead, v, abi.PageSize, raw.AddressOf(got), 8)
 	check(*got == 0x0123456789abcdef, "the object holds %#x where the mapping was written", *got)
 
 	// The same page a second time, at an address of choice, read-only.
@@ -216,7 +217,7 @@ func wxEnforced(t *tester) {
 	for _, w := range []struct {
 		what string
 		at   uint64
-	}{{"heap", heap}, {"data", addressOf(&private)}, {"stack", stack}, {"a mapping", mapped}} {
+	}{{"heap", heap}, {"data", raw.AddressOf(&private)}, {"stack", stack}, {"a mapping", mapped}} {
 		p.do(opStore, w.at, ret)
 		f := p.do(opProbe, accessCall, w.at)
 		check(f[0] == causeFetchPage && f[1] == w.at, "executing %s at %#x: scause %d at %#x", w.what, w.at, f[0], f[1])

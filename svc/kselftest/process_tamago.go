@@ -4,6 +4,7 @@ package kselftest
 
 import (
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // spawned: a new process runs beside its parent, with the name, arguments and
@@ -25,16 +26,16 @@ func spawned(t *tester) {
 
 	// The start page is at the same address in all processes.
 	page := func(p *process, field *uint64) uint64 {
-		return p.do(opLoad, addressOf(field))[0]
+		return p.do(opLoad, raw.AddressOf(field))[0]
 	}
-	mine := startPage()
+	mine := raw.StartPage()
 	check(page(p, &mine.Magic) == abi.StartMagic && page(p, &mine.Version) == abi.Version, "start page of another version")
 	check(page(p, &mine.PID) == p.pid && p.pid > mine.PID, "pid %d, its parent has %d, spawn said %d", page(p, &mine.PID), mine.PID, p.pid)
 	// FNV-1a of "policyd", as the described system has it.
 	check(page(p, &mine.ServiceID) == 0xc4b6d847aa573fa1, "service id %#x", page(p, &mine.ServiceID))
 	check(page(p, &mine.NumCaps) == 4 && page(p, &mine.Console) == uint64(abi.BootHandle(3)), "%d capabilities, console %#x", page(p, &mine.NumCaps), page(p, &mine.Console))
 	q := t.puppet()
-	seed := (*uint64)(pointer(addressOf(&mine.Seed)))
+	seed := (*uint64)(raw.Pointer(raw.AddressOf(&mine.Seed)))
 	seeds := [3]uint64{*seed, page(p, seed), page(q, seed)}
 	check(seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[2] != seeds[0] && seeds[1] != 0 && seeds[2] != 0, "seeds %#x", seeds)
 	check(q.pid == p.pid+1, "pid %d after %d", q.pid, p.pid)

@@ -9,6 +9,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // shared is the memory that a puppet shares with the root process.
@@ -85,9 +86,9 @@ const (
 // puppet does what the root process says until it is told to exit or killed.
 func puppet() {
 	var r ipc.Regs
-	trap(abi.SysFaultHandler, &r)
+	raw.Trap(abi.SysFaultHandler, &r)
 	r = ipc.Regs{A: [8]uint64{0: sharedVMO, 3: sharedSize, 4: uint64(abi.RightRead | abi.RightWrite)}}
-	trap(abi.SysVMOMap, &r)
+	raw.Trap(abi.SysVMOMap, &r)
 	if int64(r.A[0]) < 0 {
 		os.Exit(exitNoPage)
 	}
@@ -96,7 +97,7 @@ func puppet() {
 	for {
 		s.await()
 		if s.num < 1000 {
-			trap(s.num, &s.regs)
+			raw.Trap(s.num, &s.regs)
 		} else {
 			s.do()
 		}
@@ -107,7 +108,7 @@ func puppet() {
 func (s *shared) await() {
 	r := ipc.Regs{A: [8]uint64{0: orders, 2: orderCookie, 4: s.give}}
 	s.give = 0
-	trap(abi.SysCall, &r)
+	raw.Trap(abi.SysCall, &r)
 	for {
 		if r.A[0] == abi.EventReply && r.A[1] == orderCookie && r.A[2] == 0 {
 			s.given = r.A[6]
@@ -119,7 +120,7 @@ func (s *shared) await() {
 		s.other[s.nother%maxOther] = r
 		s.nother++
 		r = ipc.Regs{}
-		trap(abi.SysWait, &r)
+		raw.Trap(abi.SysWait, &r)
 	}
 }
 
@@ -149,13 +150,13 @@ func (s *shared) do() {
 		b = append(b, ipc.Self().Start().Data...)
 		a[0] = uint64(len(b))
 	case opSpin:
-		for end := ticks() + a[0]/startPage().TickNS; ticks() < end && s.stop == 0; {
+		for end := raw.Ticks() + a[0]/raw.StartPage().TickNS; raw.Ticks() < end && s.stop == 0; {
 			s.count++
 		}
 	case opCount:
 		a[0], a[1] = probeCount(a[0])
 	case opTurns:
-		a[0] = blockAt(a[0]).turns(a[1], ticks()+a[2]/startPage().TickNS)
+		a[0] = blockAt(a[0]).turns(a[1], raw.Ticks()+a[2]/raw.StartPage().TickNS)
 	case opFutexTurns:
 		blockAt(a[0]).futexTurns(a[1])
 	case opMeasure:
@@ -163,7 +164,7 @@ func (s *shared) do() {
 	case opPace:
 		c := paceAt(a[0])
 		c.measure()
-		for end := ticks() + a[1]/startPage().TickNS; c.turn() < end && s.stop == 0; {
+		for end := raw.Ticks() + a[1]/raw.StartPage().TickNS; c.turn() < end && s.stop == 0; {
 		}
 	case opServe:
 		a[0] = s.serve(a[0], a[1], a[2])
@@ -171,24 +172,24 @@ func (s *shared) do() {
 		count := word(a[1])
 		from := atomic.LoadUint64(count)
 		r := ipc.Regs{A: [8]uint64{0: a[0], 2: orderCookie + 1}}
-		trap(abi.SysCall, &r)
+		raw.Trap(abi.SysCall, &r)
 		a[0], a[1], a[2] = atomic.LoadUint64(count)-from, r.A[0], r.A[2]
 	case opAwake:
 		a[0], a[1], a[2] = s.awake(a[0], a[1], a[2])
 	case opHarts:
 		set := uint64(0)
-		for end := ticks() + a[1]/startPage().TickNS; ticks() < end && s.stop == 0; s.count++ {
+		for end := raw.Ticks() + a[1]/raw.StartPage().TickNS; raw.Ticks() < end && s.stop == 0; s.count++ {
 			r := ipc.Regs{A: [8]uint64{a[0]}}
-			trap(abi.SysSystemInfo, &r)
+			raw.Trap(abi.SysSystemInfo, &r)
 			set |= 1 << r.Data[2]
 			s.held |= 1 << r.Data[2]
 		}
 		a[0] = set
 	case opHoldFP:
 		want, got := fpPattern(a[0]), new([33]uint64)
-		until, end := ticks()+a[3]/startPage().TickNS, ticks()+a[4]/startPage().TickNS
+		until, end := raw.Ticks()+a[3]/raw.StartPage().TickNS, raw.Ticks()+a[4]/raw.StartPage().TickNS
 		s.held = 1 + holdFP(want, got, &s.count, word(a[1]), a[2], until, end)
-		for s.stop == 0 && ticks() < end { // the other may still need to see this one run
+		for s.stop == 0 && raw.Ticks() < end { // the other may still need to see this one run
 			s.count++
 		}
 	case opCallAll:
@@ -258,7 +259,7 @@ func fpPattern(seed uint64) *[33]uint64 {
 func callAll(ep, cookie uint64) (n, errno uint64) {
 	for {
 		r := ipc.Regs{A: [8]uint64{0: ep, 1: abi.FlagNoWait, 2: cookie + n}}
-		trap(abi.SysCall, &r)
+		raw.Trap(abi.SysCall, &r)
 		if int64(r.A[0]) < 0 {
 			errno = -r.A[0]
 			break
@@ -266,8 +267,8 @@ func callAll(ep, cookie uint64) (n, errno uint64) {
 		n++
 	}
 	r := ipc.Regs{A: [8]uint64{2: cookie + n - 1}}
-	trap(abi.SysCancel, &r)
+	raw.Trap(abi.SysCancel, &r)
 	r = ipc.Regs{}
-	trap(abi.SysWait, &r)
+	raw.Trap(abi.SysWait, &r)
 	return n, errno
 }

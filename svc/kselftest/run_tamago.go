@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // Indices of the ways to fault.
@@ -37,7 +38,7 @@ func faultRecord(t *tester) {
 	}{
 		{"fault-illegal", faultIllegal, 0, causeIllegal, 0, 0},
 		{"fault-break", faultBreak, 0, causeBreakpoint, 0, 0},
-		{"fault-misaligned", faultMisaligned, addressOf(&private) + 1, causeLoadMisaligned, 0, addressOf(&private) + 1},
+		{"fault-misaligned", faultMisaligned, raw.AddressOf(&private) + 1, causeLoadMisaligned, 0, raw.AddressOf(&private) + 1},
 		{"fault-load", faultLoad, nowhere, causeLoadPage, 0, nowhere},
 		{"fault-store", faultStore, code[0] &^ 7, causeStorePage, 0, code[0] &^ 7},
 		{"fault-jump", faultJump, abi.HeapBase + 64, causeFetchPage, abi.HeapBase + 64, abi.HeapBase + 64},
@@ -59,7 +60,7 @@ func faultRecord(t *tester) {
 		}
 		check(s[5] == w.cause && s[6] == w.pc && s[7] == w.tval, "%s: scause %d, pc %#x, address %#x; want %d, %#x, %#x", w.name, s[5], s[6], s[7], w.cause, w.pc, w.tval)
 		own.refuse(abi.ECLOSED, abi.SysSend, here, 0)
-		check(by.do(opLoad, addressOf(&original))[0] == original, "%s: another process does not answer right", w.name)
+		check(by.do(opLoad, raw.AddressOf(&original))[0] == original, "%s: another process does not answer right", w.name)
 		closeAll(here)
 		p.drop()
 		t.nothing("after a fault")
@@ -72,7 +73,7 @@ func faultRecord(t *tester) {
 	s := p.state()
 	check(status == abi.ExitNoMem && s[5] == causeStorePage && s[7] >= abi.HeapBase+400*abi.PageSize && s[7] < abi.HeapBase+(400+puppetFrames)*abi.PageSize,
 		"past its budget a process ended with %d, scause %d, address %#x", status, s[5], s[7])
-	check(by.do(opLoad, addressOf(&original))[0] == original, "another process does not answer right")
+	check(by.do(opLoad, raw.AddressOf(&original))[0] == original, "another process does not answer right")
 }
 
 // crowd is more processes than there are harts, so that some must make way.
@@ -127,7 +128,7 @@ func fpState(t *tester) {
 		next := ps[(i+1)%crowd]
 		h := p.giveAway(caller(self).sys(abi.SysCapCopy, next.vmo, readWrite|uint64(abi.RightGrant)))
 		at := caller(p.call).sys(abi.SysVMOMap, h, 0, 0, sharedSize, readWrite)
-		p.order(opHoldFP, uint64(i)*0x5a+3, at+addressOf(&next.page.count)-next.at, turns, uint64(atLeast), uint64(patience)/2)
+		p.order(opHoldFP, uint64(i)*0x5a+3, at+raw.AddressOf(&next.page.count)-next.at, turns, uint64(atLeast), uint64(patience)/2)
 	}
 	x, y := 1.5, 3.25
 	t.until("all to have seen each other run", func() bool {

@@ -2,7 +2,10 @@
 
 package kselftest
 
-import "nexus.internal/ipc/abi"
+import (
+	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
+)
 
 // vmoSeal: an object can be narrowed, resized and sealed; after the seal it does not
 // change, whoever had it mapped for writing and whatever their harts remember.
@@ -53,7 +56,7 @@ func vmoSeal(t *tester) {
 		check(f[0] == causeStorePage && f[1] == there+n, "store of another process to a sealed object: scause %d at %#x", f[0], f[1])
 	}
 	buf := new([8]byte)
-	own.refuse(abi.ESEALED, abi.SysVMOWrite, v, 0, addressOf(buf), 8)
+	own.refuse(abi.ESEALED, abi.SysVMOWrite, v, 0, raw.AddressOf(buf), 8)
 	own.refuse(abi.ESEALED, abi.SysVMOMap, v, 0, 0, size, readWrite)
 	own.refuse(abi.ESEALED, abi.SysVMOProtect, v, readWrite, m, size)
 	own.refuse(abi.ESEALED, abi.SysVMOResize, v, 2*size)

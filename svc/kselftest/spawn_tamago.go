@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // spawnReasons: every reason for which no process is created is brought about, is
@@ -24,7 +25,7 @@ func spawnReasons(t *tester) {
 
 	// The capability that creates.
 	s := t.small("spawn-reasons", ProgramExit)
-	at := addressOf(&s.SpawnSpec)
+	at := raw.AddressOf(&s.SpawnSpec)
 	own.refuse(abi.EBADF, abi.SysSpawn, 0, at)
 	own.refuse(abi.EBADF, abi.SysSpawn, spawnCap+1<<32, at)
 	own.refuse(abi.EKIND, abi.SysSpawn, console, at)

@@ -9,13 +9,14 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // caller makes system calls: this process itself, or a puppet.
 type caller func(num uint64, r *ipc.Regs)
 
 // self makes system calls of this process.
-func self(num uint64, r *ipc.Regs) { trap(num, r) }
+func self(num uint64, r *ipc.Regs) { raw.Trap(num, r) }
 
 // try makes a system call and returns a0, or the number with which it was refused.
 func (c caller) try(num uint64, args ...uint64) (uint64, abi.Errno) {
@@ -127,7 +128,7 @@ type process struct {
 	moved uint64 // capability that came with it
 }
 
-func now() int64 { return int64(ticks() * startPage().TickNS) }
+func now() int64 { return int64(raw.Ticks() * raw.StartPage().TickNS) }
 
 // spec is the argument of spawn; it has to be in memory that does not move.
 type spec struct {
@@ -142,7 +143,7 @@ var boot [abi.MaxBootData + 64]byte
 // newSpec describes a process with these arguments and capabilities.
 func newSpec(name string, vmo, off, length, frames uint64, args []string, caps ...abi.SpawnCap) *spec {
 	s := new(spec)
-	s.NamePtr, s.NameLen = addressOf(&s.name), uint64(copy(s.name[:], name))
+	s.NamePtr, s.NameLen = raw.AddressOf(&s.name), uint64(copy(s.name[:], name))
 	s.ELF, s.ELFOff, s.ELFLen, s.Frames = abi.Handle(vmo), off, length, frames
 	s.setBoot(args, nil, nil)
 	s.NumCaps = uint64(copy(s.Caps[:], caps))
@@ -152,7 +153,7 @@ func newSpec(name string, vmo, off, length, frames uint64, args []string, caps .
 // setBoot sets arguments, environment and boot data of s, which must be the next
 // that is spawned.
 func (s *spec) setBoot(args, env []string, data []byte) {
-	s.BootPtr = addressOf(&boot)
+	s.BootPtr = raw.AddressOf(&boot)
 	b := boot[:0]
 	for _, a := range args {
 		b = append(append(b, a...), 0)
@@ -167,8 +168,8 @@ func (s *spec) setBoot(args, env []string, data []byte) {
 
 // trySpawn creates the process that s describes.
 func (t *tester) trySpawn(s *spec) (*process, abi.Errno) {
-	r := ipc.Regs{A: [8]uint64{spawnCap, addressOf(&s.SpawnSpec)}}
-	trap(abi.SysSpawn, &r)
+	r := ipc.Regs{A: [8]uint64{spawnCap, raw.AddressOf(&s.SpawnSpec)}}
+	raw.Trap(abi.SysSpawn, &r)
 	if int64(r.A[0]) < 0 {
 		return nil, abi.Errno(-int64(r.A[0]))
 	}
@@ -429,10 +430,10 @@ func (p *process) awaitEnd() int64 {
 }
 
 // in returns where the buffer for what is received is in the memory of the puppet.
-func (p *process) in() uint64 { return p.page.self + addressOf(&p.page.in) - p.at }
+func (p *process) in() uint64 { return p.page.self + raw.AddressOf(&p.page.in) - p.at }
 
 // out returns where the buffer for what is sent is in the memory of the puppet.
-func (p *process) out() uint64 { return p.page.self + addressOf(&p.page.out) - p.at }
+func (p *process) out() uint64 { return p.page.self + raw.AddressOf(&p.page.out) - p.at }
 
 // kill ends a process, if it lives, and returns when it has ended: one that runs on
 // another hart ends when that enters the kernel.

@@ -7,6 +7,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // threadBlock is what a thread of thread_riscv64.s knows.
@@ -37,9 +38,9 @@ const (
 // turns takes turns with threadTurns until a time, by memory alone, and returns how
 // often it came to its turn again.
 func (b *threadBlock) turns(n, end uint64) (made uint64) {
-	for made < n && ticks() < end {
+	for made < n && raw.Ticks() < end {
 		atomic.AddUint64(&b.turn, 1)
-		for atomic.LoadUint64(&b.turn)&1 == 1 && ticks() < end {
+		for atomic.LoadUint64(&b.turn)&1 == 1 && raw.Ticks() < end {
 		}
 		if atomic.LoadUint64(&b.turn)&1 == 0 {
 			made++
@@ -52,21 +53,21 @@ func (b *threadBlock) turns(n, end uint64) (made uint64) {
 // other's. A lost wake-up leaves both asleep.
 func (b *threadBlock) futexTurns(n uint64) {
 	var r ipc.Regs
-	word := addressOf(&b.word)
+	word := raw.AddressOf(&b.word)
 	for range n {
 		atomic.StoreUint32(&b.word, 1)
 		r = ipc.Regs{A: [8]uint64{word, 1}}
-		trap(abi.SysFutexWake, &r)
+		raw.Trap(abi.SysFutexWake, &r)
 		for atomic.LoadUint32(&b.word) == 1 {
 			r = ipc.Regs{A: [8]uint64{word, 1}}
-			trap(abi.SysFutexWait, &r)
+			raw.Trap(abi.SysFutexWait, &r)
 		}
 	}
 }
 
 // block returns block i of a puppet, here and there. All are in what the two share.
 func (p *process) block(i uint64) (here *threadBlock, there uint64) {
-	at := addressOf(&p.page.out) + i*threadBlockSize
+	at := raw.AddressOf(&p.page.out) + i*threadBlockSize
 	return blockAt(at), at - p.at + p.page.self
 }
 
@@ -202,7 +203,7 @@ func parallelThreads(t *tester) {
 	const window, turns = ms / 4, 10 // a slice, in which one hart could make one turn, is longer than the window
 	p := t.puppet()
 	b, n := p.thread(threadTurns, 0)
-	at := addressOf(b) - p.at + p.page.self
+	at := raw.AddressOf(b) - p.at + p.page.self
 	for end := now() + int64(patience); p.do(opTurns, at, turns, uint64(window))[0] < turns; {
 		check(now() < end, "two threads of a process do not run at the same time")
 	}

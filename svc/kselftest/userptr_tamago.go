@@ -5,6 +5,7 @@ package kselftest
 import (
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // badAddress is an address that no system call may use.
@@ -53,7 +54,7 @@ func userptrGuard(t *tester) {
 	vm := own.sys(abi.SysVMOMap, v, 0, 0, abi.PageSize, readWrite) // the page behind is not mapped
 	buf := new([2 * abi.PageSize]byte)
 	pattern(buf[:64], 1)
-	own.sys(abi.SysVMOWrite, v, 0, addressOf(buf), 64)
+	own.sys(abi.SysVMOWrite, v, 0, raw.AddressOf(buf), 64)
 	s := t.small("userptr", ProgramPark)
 	before := t.counts()
 	for _, b := range append(append([]badAddress{}, outside...), unmapped...) {
@@ -85,7 +86,7 @@ func userptrGuard(t *tester) {
 		own.refuse(abi.ENOENT, abi.SysUnmap, page, abi.PageSize)
 	}
 	clear(buf[:64])
-	own.sys(abi.SysVMORead, v, 0, addressOf(buf), 64)
+	own.sys(abi.SysVMORead, v, 0, raw.AddressOf(buf), 64)
 	check(hasPattern(buf[:64], 1), "a refused call changed the memory object")
 	own.sys(abi.SysUnmap, vm, abi.PageSize)
 	closeAll(v)
@@ -170,7 +171,7 @@ func replyPointers(t *tester, ep uint64, client *process) {
 		if b.at < abi.UserBase || b.at >= abi.UserEnd-32 {
 			own.refuse(abi.EFAULT, abi.SysReply, right, 8|abi.FlagNoWait, ep, 0, 0, 0, b.at)
 		}
-		own.sys(abi.SysReply, right, longMessage|abi.FlagNoWait, 0, 0, 0, addressOf(out), 0)
+		own.sys(abi.SysReply, right, longMessage|abi.FlagNoWait, 0, 0, 0, raw.AddressOf(out), 0)
 		got := client.finish()
 		check(got.A[0] == abi.EventReply && got.A[2] == 0 && got.A[5] == longMessage, "reply after one from %s: event %d, %v, %d bytes", b.what, got.A[0], abi.Errno(got.A[2]), got.A[5])
 		check(client.do(opCheckIn, longMessage, 9)[0] == 1, "reply after one from %s holds something else", b.what)
@@ -178,7 +179,7 @@ func replyPointers(t *tester, ep uint64, client *process) {
 	for _, b := range append(unwritable(), unmapped...) {
 		client.start(0, abi.SysCall, ipc.Regs{A: [8]uint64{0: given(0), 1: 8, 2: 3, 6: b.at}})
 		right := t.receive(ep, 0).A[4]
-		own.refuse(abi.EMSGSIZE, abi.SysReply, right, longMessage|abi.FlagNoWait, 0, 0, 0, addressOf(out), 0)
+		own.refuse(abi.EMSGSIZE, abi.SysReply, right, longMessage|abi.FlagNoWait, 0, 0, 0, raw.AddressOf(out), 0)
 		own.sys(abi.SysReply, right, 8|abi.FlagNoWait)
 		got := client.finish()
 		check(got.A[0] == abi.EventReply && got.A[2] == 0 && got.A[5] == 8, "short reply to a client with its buffer at %s: event %d, %v", b.what, got.A[0], abi.Errno(got.A[2]))

@@ -9,6 +9,7 @@ import (
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/kselftest"
+	"nexus.internal/svc/raw"
 )
 
 // What a fuzzer remembers of its own: the latest of each kind. What it forgets it
@@ -99,7 +100,7 @@ func (f *fuzzer) step() {
 func (f *fuzzer) call(num uint64, r *ipc.Regs) {
 	f.s.num, f.s.args = num, r.A
 	asked := r.A
-	trap(num, r)
+	raw.Trap(num, r)
 	f.s.calls++
 	if int64(r.A[0]) < 0 {
 		return
@@ -196,9 +197,9 @@ func (f *fuzzer) due() uint64 {
 	return uint64(now()) + f.n(2*ms)
 }
 
-func (f *fuzzer) buffer() uint64 { return addressOf(&memory) + f.n(uint64(len(memory))/2)&^7 }
+func (f *fuzzer) buffer() uint64 { return raw.AddressOf(&memory) + f.n(uint64(len(memory))/2)&^7 }
 
-func (f *fuzzer) word() uint64 { return addressOf(&memory) + f.n(4)*4 }
+func (f *fuzzer) word() uint64 { return raw.AddressOf(&memory) + f.n(4)*4 }
 
 func (f *fuzzer) pages() uint64 { return (1 + f.n(8)) * abi.PageSize }
 
@@ -245,7 +246,7 @@ func (f *fuzzer) ask() {
 		// A copy, with everything that can be given on.
 		f.s.calls++
 		info := ipc.Regs{A: [8]uint64{h}}
-		trap(abi.SysCapInfo, &info)
+		raw.Trap(abi.SysCapInfo, &info)
 		if int64(info.A[0]) >= 0 {
 			c, errno := try(abi.SysCapCopy, h, info.A[1]&^uint64(abi.RightRecv|abi.RightWait))
 			if f.s.calls++; errno == abi.OK {
@@ -265,14 +266,14 @@ func (f *fuzzer) child() {
 		name[i] = 'a' + byte(f.n(26))
 	}
 	spec = abi.SpawnSpec{
-		NamePtr: addressOf(&name), NameLen: uint64(len(name)), ELF: abi.Handle(childPrograms),
+		NamePtr: raw.AddressOf(&name), NameLen: uint64(len(name)), ELF: abi.Handle(childPrograms),
 		ELFOff: f.n(3) * kselftest.ProgramSlot, ELFLen: kselftest.ProgramSlot, Frames: 24 + f.n(8), BootPtr: f.buffer(),
 	}
 	if h := f.handle(abi.KindNone); h != 0 && f.n(2) == 0 {
 		spec.NumCaps = 1
 		spec.Caps[0] = abi.SpawnCap{Handle: abi.Handle(h), Rights: abi.Rights(f.n(uint64(abi.AllRights) + 1))}
 	}
-	f.create(abi.SysSpawn, childSpawn, addressOf(&spec))
+	f.create(abi.SysSpawn, childSpawn, raw.AddressOf(&spec))
 }
 
 // inScripts are the system calls that a thread makes beside its process. What they
@@ -288,12 +289,12 @@ func (f *fuzzer) thread() {
 	if atomic.LoadUint64(&s.rounds) != 0 {
 		return
 	}
-	s.n, s.counter = 0, addressOf(&f.s.threads)
+	s.n, s.counter = 0, raw.AddressOf(&f.s.threads)
 	for s.n < uint64(len(s.ops))-1 && (s.n == 0 || f.n(4) != 0) {
 		f.add(s)
 	}
 	s.rounds = 1 + f.n(200)
-	r := ipc.Regs{A: [8]uint64{f.entries[0], addressOf(&memory) + uint64(len(memory)), 0, addressOf(s)}}
+	r := ipc.Regs{A: [8]uint64{f.entries[0], raw.AddressOf(&memory) + uint64(len(memory)), 0, raw.AddressOf(s)}}
 	f.call(abi.SysThreadCreate, &r)
 	if int64(r.A[0]) < 0 {
 		s.rounds = 0

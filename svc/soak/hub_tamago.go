@@ -9,6 +9,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // Fuzzers, and the budget of each in frames.
@@ -37,7 +38,7 @@ func (t *tester) fuzzing() (string, error) {
 		copied := uint64(0)
 		if h := pool[rng.n(poolSize)]; h != 0 {
 			r := ipc.Regs{A: [8]uint64{h}}
-			if trap(abi.SysCapInfo, &r); int64(r.A[0]) >= 0 {
+			if raw.Trap(abi.SysCapInfo, &r); int64(r.A[0]) >= 0 {
 				copied, _ = try(abi.SysCapCopy, h, r.A[1]&^uint64(abi.RightRecv|abi.RightWait))
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // Cookies, keys and badges of the root process.
@@ -56,7 +57,7 @@ type request struct {
 func root() error {
 	t := &tester{seed: number("SOAK_SEED", 1)}
 	r := ipc.Regs{A: [8]uint64{spawnCap}}
-	trap(abi.SysSystemInfo, &r)
+	raw.Trap(abi.SysSystemInfo, &r)
 	t.harts = bits.OnesCount64(r.Data[1])
 	fmt.Printf("soak: seed %d on %d harts\n", t.seed, t.harts)
 	var errno abi.Errno
@@ -106,14 +107,14 @@ func (t *tester) start(i int, c *child) error {
 		boot = append(append(boot, a...), 0)
 	}
 	s := &abi.SpawnSpec{
-		NamePtr: addressOf(&[]byte(label)[0]), NameLen: uint64(len(label)), ELF: abi.Handle(services), ELFLen: size,
-		Frames: c.frames, BootPtr: addressOf(&boot[0]), Argc: uint64(len(c.args)), ArgsLen: uint64(len(boot)), QoS: c.qos,
+		NamePtr: raw.AddressOf(&[]byte(label)[0]), NameLen: uint64(len(label)), ELF: abi.Handle(services), ELFLen: size,
+		Frames: c.frames, BootPtr: raw.AddressOf(&boot[0]), Argc: uint64(len(c.args)), ArgsLen: uint64(len(boot)), QoS: c.qos,
 	}
 	s.Caps[0] = abi.SpawnCap{Handle: abi.Handle(t.hub), Rights: abi.RightSend, Badge: uint64(i + 1)}
 	s.Caps[1] = abi.SpawnCap{Handle: abi.Handle(t.boardVMO), Rights: abi.RightRead | abi.RightWrite}
 	s.NumCaps = 2 + uint64(copy(s.Caps[2:], c.caps))
 	t.board.slots[i] = slot{}
-	h, errno := try(abi.SysSpawn, spawnCap, addressOf(s))
+	h, errno := try(abi.SysSpawn, spawnCap, raw.AddressOf(s))
 	if errno != abi.OK {
 		return fmt.Errorf("starting child %d: %w", i, errno)
 	}
@@ -128,7 +129,7 @@ func (t *tester) start(i int, c *child) error {
 
 func capSize(h uint64) (uint64, abi.Errno) {
 	r := ipc.Regs{A: [8]uint64{h}}
-	trap(abi.SysCapInfo, &r)
+	raw.Trap(abi.SysCapInfo, &r)
 	return r.A[3], refusal(r.A[0])
 }
 
@@ -146,7 +147,7 @@ func (t *tester) made() uint64 {
 // answer, and children that ended to gone, and sees that all get on.
 func (t *tester) step(answer func(*request), gone func(i int, c *child, status int64) error) error {
 	r := ipc.Regs{A: [8]uint64{2: t.hub, 3: uint64(now() + 100*ms)}, S10: hubAccept}
-	trap(abi.SysWait, &r)
+	raw.Trap(abi.SysWait, &r)
 	switch {
 	case int64(r.A[0]) < 0:
 		return fmt.Errorf("the root process cannot wait: %w", refusal(r.A[0]))
@@ -173,7 +174,7 @@ func (t *tester) end(i int, gone func(i int, c *child, status int64) error) erro
 		return fmt.Errorf("child %d ended twice", i)
 	}
 	r := ipc.Regs{A: [8]uint64{c.handle}}
-	trap(abi.SysProcessInfo, &r)
+	raw.Trap(abi.SysProcessInfo, &r)
 	if r.A[0] != 0 {
 		return fmt.Errorf("child %d is said to have ended and lives", i)
 	}
@@ -205,7 +206,7 @@ func (t *tester) watch() error {
 			c.calls, c.all, c.at = n, all, now()
 		} else if now()-c.at > 2*patience && (all-c.all > muchWork || now()-t.at > patience) {
 			r := ipc.Regs{A: [8]uint64{c.handle}}
-			trap(abi.SysProcessInfo, &r)
+			raw.Trap(abi.SysProcessInfo, &r)
 			return fmt.Errorf("child %d (%v) is stuck after %d calls in %s %x: lives %d, %d frames, %d threads", i, c.args, n, callName(s.num), s.args, r.A[0], r.A[3], r.Data[3])
 		}
 	}
@@ -226,8 +227,8 @@ type counts struct {
 
 func sample() counts {
 	info, me := ipc.Regs{A: [8]uint64{spawnCap}}, ipc.Regs{}
-	trap(abi.SysSystemInfo, &info)
-	trap(abi.SysProcessInfo, &me)
+	raw.Trap(abi.SysSystemInfo, &info)
+	raw.Trap(abi.SysProcessInfo, &me)
 	return counts{info.A[1] + me.A[3], info.A[2], info.A[3], info.A[4], info.A[5]}
 }
 
@@ -253,7 +254,7 @@ func settle(was counts) error {
 // nothing to do takes it.
 func unanswered() uint64 {
 	info := ipc.Regs{A: [8]uint64{spawnCap}}
-	trap(abi.SysSystemInfo, &info)
+	raw.Trap(abi.SysSystemInfo, &info)
 	return info.Data[4] - info.Data[6]
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // Handles of the root process, and of children: what each starts with.
@@ -68,7 +69,7 @@ const boardAddr = abi.MapEnd - 16*abi.PageSize
 // Main runs the part that the arguments name: of the root process none.
 func Main() {
 	debug.SetGCPercent(-1)
-	trap(abi.SysFaultHandler, new(ipc.Regs)) // the runtime's would take threads for goroutines
+	raw.Trap(abi.SysFaultHandler, new(ipc.Regs)) // the runtime's would take threads for goroutines
 	if len(os.Args) < 2 {
 		if err := root(); err != nil {
 			fmt.Println("soak: FAIL:", err)
@@ -116,7 +117,7 @@ func mapBoard(vmo, at uint64) abi.Errno {
 func try(num uint64, args ...uint64) (uint64, abi.Errno) {
 	var r ipc.Regs
 	copy(r.A[:7], args)
-	trap(num, &r)
+	raw.Trap(num, &r)
 	return r.A[0], refusal(r.A[0])
 }
 
@@ -131,7 +132,7 @@ func must(num uint64, args ...uint64) uint64 {
 	return v
 }
 
-func now() int64 { return int64(ticks() * startPage().TickNS) }
+func now() int64 { return int64(raw.Ticks() * raw.StartPage().TickNS) }
 
 // random is a generator of numbers: xorshift64*.
 type random uint64

@@ -8,6 +8,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/raw"
 )
 
 // server is the endpoint that a client of callAlong starts with.
@@ -19,7 +20,7 @@ func callAlong(s *slot, n uint64) {
 	for i := uint64(1); i <= n; i++ {
 		r := ipc.Regs{A: [8]uint64{server, 16, i}, S10: uint64(now() + patience), Data: [8]uint64{i, i ^ 0x55}}
 		s.num, s.args = abi.SysCall, r.A
-		trap(abi.SysCall, &r)
+		raw.Trap(abi.SysCall, &r)
 		switch {
 		case r.A[0] == abi.EventNone:
 			os.Exit(exitLost)
@@ -35,16 +36,16 @@ func callAlong(s *slot, n uint64) {
 func serveAlong(s *slot) {
 	own := must(abi.SysEndpointCreate, 16, 64)
 	ready := ipc.Regs{A: [8]uint64{childHub, 0, 1, 0, must(abi.SysCapCopy, own, uint64(abi.RightSend|abi.RightGrant))}}
-	trap(abi.SysCall, &ready)
+	raw.Trap(abi.SysCall, &ready)
 	r := ipc.Regs{A: [8]uint64{2: own, 3: uint64(now() + patience)}, S10: 7}
-	trap(abi.SysWait, &r)
+	raw.Trap(abi.SysWait, &r)
 	for {
 		if r.A[0] != abi.EventRequest || r.A[1] != 7 || r.A[4] == 0 {
 			os.Exit(exitLost)
 		}
 		r = ipc.Regs{A: [8]uint64{r.A[4], 16, own, uint64(now() + patience)}, S10: 7, Data: [8]uint64{r.Data[0] + 1, r.Data[1]}}
 		s.calls++
-		trap(abi.SysReply, &r)
+		raw.Trap(abi.SysReply, &r)
 	}
 }
 
@@ -53,7 +54,7 @@ func serveAlong(s *slot) {
 func notifyAlong(s, other *slot, first bool, n uint64) {
 	own := must(abi.SysNotificationCreate, 9)
 	ready := ipc.Regs{A: [8]uint64{childHub, 0, 1, 0, must(abi.SysCapCopy, own, uint64(abi.RightSignal|abi.RightGrant))}}
-	trap(abi.SysCall, &ready) // answered when the other one has come, with its notification
+	raw.Trap(abi.SysCall, &ready) // answered when the other one has come, with its notification
 	if ready.A[0] != abi.EventReply || ready.A[6] == 0 {
 		os.Exit(exitCall)
 	}
@@ -70,7 +71,7 @@ func notifyAlong(s, other *slot, first bool, n uint64) {
 	for i := uint64(1); i <= n; i++ {
 		r := ipc.Regs{A: [8]uint64{3: uint64(now() + patience)}}
 		s.num, s.args = abi.SysWait, r.A
-		trap(abi.SysWait, &r)
+		raw.Trap(abi.SysWait, &r)
 		switch {
 		case r.A[0] == abi.EventNone:
 			os.Exit(exitLost)
@@ -99,26 +100,26 @@ var pair futexes
 
 // futexAlong takes turns with another thread of this process.
 func futexAlong(s *slot, n uint64) {
-	tick := startPage().TickNS
+	tick := raw.StartPage().TickNS
 	pair = futexes{turns: n, patience: patience / tick, tick: tick, mask: 255}
 	var entry [3]uint64
 	entries(&entry)
-	thread := must(abi.SysThreadCreate, entry[1], addressOf(&memory)+uint64(len(memory)), 0, addressOf(&pair))
+	thread := must(abi.SysThreadCreate, entry[1], raw.AddressOf(&memory)+uint64(len(memory)), 0, raw.AddressOf(&pair))
 	there, here := word(&pair.there), word(&pair.here)
 	rng := newRandom(n, argument(2))
 	for i := uint32(1); i <= uint32(n); i++ {
 		rng.moment(256)
 		atomic.StoreUint32(there, i)
-		if must(abi.SysFutexWake, addressOf(there), 1) > 1 {
+		if must(abi.SysFutexWake, raw.AddressOf(there), 1) > 1 {
 			os.Exit(exitTwice)
 		}
 		for is := atomic.LoadUint32(here); is != i; is = atomic.LoadUint32(here) {
 			if is != i-1 {
 				os.Exit(exitTwice)
 			}
-			r := ipc.Regs{A: [8]uint64{addressOf(here), uint64(is), uint64(now() + patience)}}
+			r := ipc.Regs{A: [8]uint64{raw.AddressOf(here), uint64(is), uint64(now() + patience)}}
 			s.num, s.args = abi.SysFutexWait, r.A
-			if trap(abi.SysFutexWait, &r); refusal(r.A[0]) == abi.ETIMEDOUT {
+			if raw.Trap(abi.SysFutexWait, &r); refusal(r.A[0]) == abi.ETIMEDOUT {
 				os.Exit(exitLost)
 			}
 		}

@@ -97,5 +97,6 @@ var Unsafe = []string{
 	"svc/bench",                      // system calls without the library
 	"svc/hostile",                    // attacks
 	"svc/kselftest",                  // system calls without the library, faults
-	"svc/soak",                       // system calls without the library, threads without the runtime
+	"svc/raw",                        // system calls without the library
+	"svc/soak",                       // threads without the runtime
 }
