@@ -49,3 +49,35 @@ func (p *Process) memory(num uint64, r *ipc.Regs, mem []byte) abi.Errno {
 	}
 	return abi.OK
 }
+
+// Map implements [ipc.Kernel]. The mapping is the memory of the object itself.
+func (p *Process) Map(h abi.Handle, off, length uint64, rights abi.Rights) ([]byte, abi.Errno) {
+	p.lock()
+	defer p.k.mu.Unlock()
+	if rights&(abi.RightWrite|abi.RightExec) == abi.RightWrite|abi.RightExec {
+		return nil, abi.EWX
+	}
+	c, e := p.get(uint64(h), abi.KindVMO, rights)
+	if e != abi.OK {
+		return nil, e
+	}
+	v := c.obj.(*vmo)
+	if off > uint64(len(v.mem)) || length > uint64(len(v.mem))-off || length == 0 {
+		return nil, abi.EINVAL
+	}
+	if v.sealed && rights&abi.RightWrite != 0 {
+		return nil, abi.ESEALED
+	}
+	return v.mem[off : off+length : off+length], abi.OK
+}
+
+// Unmap implements [ipc.Kernel].
+func (p *Process) Unmap(mem []byte) abi.Errno {
+	if len(mem) == 0 {
+		return abi.EINVAL
+	}
+	p.lock()
+	defer p.k.mu.Unlock()
+	p.k.unmapMMIO(mem)
+	return abi.OK
+}
