@@ -58,7 +58,9 @@ func withMortal(m *manifest.Manifest) {
 	m.Services[2].Calls = append(m.Services[2].Calls, manifest.Call{Name: mortal.Name, Lazy: true})
 }
 
-// The whole ladder, as far as it does not need a machine.
+// The whole ladder, as far as it does not need a machine. What is wanted stands here and is
+// not picked from test/qemu/ladder.toml: which of its markers a manifest of three services
+// brings about, as whole lines and with nothing else in between, the ladder does not say.
 func TestLadder(t *testing.T) {
 	m := base(client("selftest-client", "selftest-client"))
 	withMortal(m)
