@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/blk"
 	ctl "nexus.internal/svc/control"
+	"nexus.internal/svc/keystore"
 	"nexus.internal/svc/manifest"
 	"nexus.internal/svc/rng"
 	"nexus.internal/svc/wire"
@@ -181,6 +183,27 @@ func widening(_ context.Context, a *attacker) error {
 		}
 	}
 	return a.narrowed(v, h)
+}
+
+// keys asks keystored for everything that there is, in every shape, and for what another
+// service keeps, by names that would lead there if they were paths.
+func keys(ctx context.Context, a *attacker) error {
+	r := a.env.Dial("keystored", keystore.Protocol)
+	names := []string{"n", "../n", "0000000000000000/n", "root", "identity", "provisioned", "statefs", strings.Repeat("x", 255)}
+	for op := range uint16(32) {
+		payloads := [][]byte{nil, {0}, make([]byte, 8), make([]byte, 108), make([]byte, ipc.MaxPayload)}
+		for _, name := range names {
+			payloads = append(payloads, wire.AppendString8(nil, name), append(wire.AppendString8(nil, name), make([]byte, 40)...))
+		}
+		for _, payload := range payloads {
+			resp := make([]byte, 512)
+			n, err := r.Call(ctx, op, payload, resp)
+			if _, status := err.(ipc.Status); !status || n != 0 || !bytes.Equal(resp, make([]byte, len(resp))) {
+				return fmt.Errorf("operation %d of keystored with %d bytes: %d bytes, %v", op, len(payload), n, err)
+			}
+		}
+	}
+	return nil
 }
 
 // entropy asks for what it may not have, again and again, in every size.

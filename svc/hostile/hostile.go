@@ -51,6 +51,7 @@ var anywhere = [...]named{
 	{"classes", classes},
 	{"entropy", entropy},
 	{"disk", disk},
+	{"keys", keys},
 	{"flood", flood},
 	{"flood-pair", floodCalls},
 	{"handle-exhaustion", handleExhaustion},

@@ -2,6 +2,7 @@ package rngd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"nexus.internal/ipc"
@@ -31,10 +32,16 @@ type virtioRNG struct {
 	used bool   // the device may still write to buf
 }
 
+// errNoDevice is why there is no entropy on a machine without the device.
+var errNoDevice = errors.New("the machine has no entropy device")
+
 // openDevice takes the device into use. Its queue has the first page of the DMA memory,
 // the buffer begins at the second.
 func openDevice(ctx context.Context, env *svc.Env) (*virtioRNG, error) {
 	w, err := env.Control.Window(ctx, deviceName)
+	if errors.Is(err, ipc.StatusNotFound) {
+		return nil, errNoDevice
+	}
 	if err != nil {
 		return nil, fmt.Errorf("window: %w", err)
 	}

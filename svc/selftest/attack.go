@@ -12,6 +12,7 @@ import (
 	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/control"
 	"nexus.internal/svc/hostile"
+	"nexus.internal/svc/keystore"
 	"nexus.internal/svc/policy"
 )
 
@@ -78,6 +79,7 @@ func strikes() []strike {
 		{name: "classes", ended: held},
 		{name: "entropy", ended: held},
 		{name: "disk", ended: held},
+		{name: "keys", ended: held},
 		{name: "device-misuse", ended: held},
 		{name: "device-storm", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
 		{name: "device-death", ended: status(hostile.DiedDriving)},
@@ -177,6 +179,13 @@ func (t *tester) answers(ctx context.Context) error {
 		{"logd", func(ctx context.Context) error {
 			_, err := t.journal.Stats(ctx)
 			return err
+		}},
+		{"keystored", func(ctx context.Context) error {
+			if t.device == [keystore.PublicKeySize]byte{} {
+				return nil // not in this system
+			}
+			key, err := t.keys().PublicKey(ctx)
+			return errors.Join(err, want("key of the device", key, t.device))
 		}},
 	} {
 		ctx, cancel := context.WithTimeout(ctx, answerWithin)

@@ -3,6 +3,9 @@
 // that counts instructions, and changes what the virtio entropy device gives. With the
 // same bytes everything repeats, so that nothing else decides; with other bytes
 // crypto/rand says something else in every process.
+//
+// Then it boots machines whose device is of no use, or that have none: the system must say
+// what is wrong, and not come up.
 package main
 
 import (
@@ -42,7 +45,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "entropy:", err)
 		os.Exit(1)
 	}
-	fmt.Println("ok  \tthe entropy device decides what crypto/rand says")
+	fmt.Println("ok  \tthe entropy device decides what crypto/rand says, and without one there is no system")
 }
 
 func run(ctx context.Context, image string, timeout time.Duration) error {
@@ -63,14 +66,75 @@ func run(ctx context.Context, image string, timeout time.Duration) error {
 			return fmt.Errorf("boot %d: %w", i+1, err)
 		}
 	}
-	return compare(said)
+	if err := compare(said); err != nil {
+		return err
+	}
+	for _, d := range useless() {
+		file := filepath.Join(dir, "useless")
+		if err := os.WriteFile(file, d.gives, 0o600); err != nil {
+			return err
+		}
+		m := machine(image, file)
+		if d.gives == nil {
+			m.Entropy, m.NoRNG = "", true
+		}
+		if err := refuse(ctx, m, d.says, timeout); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
+	}
+	return nil
+}
+
+// device is one that entropy cannot come from.
+type device struct {
+	name  string
+	gives []byte // nil: there is none
+	says  string // what rngd says of it
+}
+
+// useless returns devices that a health test must find, and none at all.
+func useless() []device {
+	biased := make([]byte, deviceBytes)
+	rand.NewChaCha8([32]byte{3}).Read(biased)
+	for i := 0; i < len(biased); i += 4 { // never two in a row, but a quarter of them
+		biased[i] = 0x55
+	}
+	return []device{
+		{"no device", nil, "the machine has no entropy device"},
+		{"a device that is stuck", make([]byte, deviceBytes), "entropy source repeats itself"},
+		{"a device that prefers a value", biased, "entropy source prefers one value"},
+	}
+}
+
+// refuse boots a machine that must end with an error, after it said what is wrong and
+// before anything was ready.
+func refuse(ctx context.Context, m qemu.Machine, says string, timeout time.Duration) error {
+	var all []string
+	end, err := m.Run(ctx, timeout, func(line string) time.Duration {
+		all = append(all, line)
+		return -1
+	})
+	if err != nil {
+		return err
+	}
+	came := func(what string) bool {
+		return slices.ContainsFunc(all, func(line string) bool { return strings.HasPrefix(line, what) })
+	}
+	if end.Timeout > 0 || end.Status == 0 || !came("rngd: no entropy: "+says) || came("init: ready") || came(mark) {
+		return fmt.Errorf("it ends with status %d (out of time: %v)\n%s", end.Status, end.Timeout > 0, strings.Join(all, "\n"))
+	}
+	return nil
+}
+
+// machine returns one with the bytes of that file in its device. There is no disk: it would
+// take the host's time, and nothing would repeat.
+func machine(image, device string) qemu.Machine {
+	return qemu.Machine{Image: image, Entropy: device, NoDisk: true, Args: []string{"-icount", "shift=0,sleep=off", "-seed", "1"}}
 }
 
 // boot returns what processes say in a boot with the bytes of that file in the device.
-// There is no disk: it would take the host's time, and nothing would repeat.
 func boot(ctx context.Context, image, device string, timeout time.Duration) (said []string, err error) {
-	m := qemu.Machine{Image: image, Entropy: device, NoDisk: true, Args: []string{
-		"-icount", "shift=0,sleep=off", "-seed", "1"}}
+	m := machine(image, device)
 	var tail []string
 	end, err := m.Run(ctx, timeout, func(line string) time.Duration {
 		if what, ok := strings.CutPrefix(line, mark); ok {

@@ -28,6 +28,7 @@ type Machine struct {
 	Memory  string   // for -m; 128M if empty
 	CPU     string   // for -cpu; rv64 if empty
 	Entropy string   // file with what the entropy devices give; that of the host if empty
+	NoRNG   bool     // it has no entropy device
 	Disk    string   // file of its disk, which it may change; a new one for each run if empty
 	NBD     string   // Unix socket of a server that is its disk (package nbd), instead of a file
 	NoDisk  bool     // it has none
@@ -76,6 +77,9 @@ func (m *Machine) command() (string, []string, error) {
 		cpu = "rv64"
 	}
 	rng := []string{"-device", "virtio-rng-device", "-device", "virtio-rng-device"}
+	if m.NoRNG {
+		rng = nil
+	}
 	if m.Entropy != "" {
 		rng = nil
 		for _, id := range []string{"a", "b"} {
