@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -62,18 +61,13 @@ func main() {
 
 // run bakes and boots an image, shows what it says, and judges it.
 func (o *options) run(ctx context.Context, seed uint64) error {
-	dir, err := os.MkdirTemp("", "nexus-soak-")
+	img, err := o.bake(seed)
 	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	img := filepath.Join(dir, "soak.img")
-	if err := o.bake(img, seed); err != nil {
 		return err
 	}
 	j := judge{}
 	start := time.Now()
-	m := qemu.Machine{Image: img, SMP: o.harts, Args: flag.Args()}
+	m := qemu.Machine{Data: img, SMP: o.harts, Args: flag.Args()}
 	end, err := m.Run(ctx, o.timeout, func(line string) time.Duration {
 		if j.line(line) {
 			fmt.Printf("%7.1fs  %s\n", time.Since(start).Seconds(), line)
@@ -86,31 +80,27 @@ func (o *options) run(ctx context.Context, seed uint64) error {
 	return j.end(end)
 }
 
-// bake writes an image whose root process is the soak.
-func (o *options) bake(file string, seed uint64) error {
+// bake returns an image whose root process is the soak.
+func (o *options) bake(seed uint64) ([]byte, error) {
 	cfg := bake.Config{Root: "soak", RootFrames: rootFrames, Args: []string{"soak"}}
 	cfg.Env = []string{fmt.Sprint("SOAK_SEED=", seed), fmt.Sprint("SOAK_CALLS=", o.calls), fmt.Sprint("SOAK_TURNS=", o.turns)}
 	var err error
 	if cfg.Kernel, err = os.ReadFile(o.kernel); err != nil {
-		return err
+		return nil, err
 	}
 	program, err := os.ReadFile(o.programs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if program, err = bake.Strip(program); err != nil {
-		return fmt.Errorf("%s: %w", o.programs, err)
+		return nil, fmt.Errorf("%s: %w", o.programs, err)
 	}
 	small, err := os.ReadFile(o.small)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cfg.Entries = []bake.Entry{{Name: image.EntryPrograms, Data: program}, {Name: "small", Data: small}}
-	img, err := bake.Bake(cfg)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, img, 0o600)
+	return bake.Bake(cfg)
 }
 
 // judge holds what a run says to what it must say.

@@ -145,17 +145,8 @@ func (r *run) image(path string, args, env []string, files []byte) ([]byte, erro
 
 // boot runs an image until the machine ends, and returns the exit status.
 func (r *run) boot(ctx context.Context, img []byte, limit time.Duration) (int, error) {
-	f, err := os.CreateTemp("", "testexec-*.img")
-	if err != nil {
-		return statusBroken, err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(img)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return statusBroken, err
-	}
 	out := console{to: os.Stdout}
-	machine := qemu.Machine{Image: f.Name(), Memory: fmt.Sprint(r.memory, "M"), SMP: r.harts}
+	machine := qemu.Machine{Data: img, Memory: fmt.Sprint(r.memory, "M"), SMP: r.harts}
 	end, err := machine.Run(ctx, limit, func(text string) time.Duration { out.line(text); return -1 })
 	if !out.started {
 		out.flush()

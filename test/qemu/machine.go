@@ -24,6 +24,7 @@ import (
 type Machine struct {
 	QEMU    string   // command; qemu-system-riscv64 if empty
 	Image   string   // file that -kernel boots
+	Data    []byte   // what -kernel boots, in place of a file
 	SMP     int      // harts; 1 if 0
 	Memory  string   // for -m; 128M if empty
 	CPU     string   // for -cpu; rv64 if empty
@@ -118,6 +119,12 @@ func (m *Machine) Run(ctx context.Context, timeout time.Duration, line func(text
 	}
 	defer os.RemoveAll(dir)
 	own := *m
+	if m.Data != nil {
+		own.Image = filepath.Join(dir, "image")
+		if err := os.WriteFile(own.Image, m.Data, 0o600); err != nil {
+			return End{}, err
+		}
+	}
 	if m.Disk == "" && m.NBD == "" && !m.NoDisk {
 		own.Disk = filepath.Join(dir, "disk.img")
 		if err := NewDisk(own.Disk); err != nil {

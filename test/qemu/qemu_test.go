@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -294,11 +292,7 @@ func machine(t *testing.T, text string, exit int) Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "image")
-	if err := os.WriteFile(file, img, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return Machine{Image: file}
+	return Machine{Data: img}
 }
 
 // Whole runs in QEMU, with kernels that print a transcript.
@@ -351,7 +345,7 @@ func TestRunErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (&Machine{Image: m.Image}).Run(ctx, time.Minute, never); !errors.Is(err, context.Canceled) {
+	if _, err := (&Machine{Data: m.Data}).Run(ctx, time.Minute, never); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
