@@ -11,6 +11,7 @@ type Start struct {
 	PID       uint32
 	ServiceID uint64
 	TickNS    uint64     // nanoseconds per tick of the time CSR
+	WallNS    int64      // wall clock at time 0 in ns since 1970; 0: the board has no clock
 	Console   abi.Handle // 0: none
 	NumCaps   int        // capabilities given by the parent
 	Data      []byte     // bytes chosen by the parent; read-only

@@ -179,6 +179,7 @@ func (Process) Start() Start {
 		PID:       uint32(s.PID),
 		ServiceID: s.ServiceID,
 		TickNS:    s.TickNS,
+		WallNS:    s.WallNS,
 		Console:   abi.Handle(s.Console),
 		NumCaps:   int(s.NumCaps),
 	}

@@ -21,6 +21,7 @@ import (
 	"nexus.internal/svc/policyd"
 	"nexus.internal/svc/selftest"
 	"nexus.internal/svc/soak"
+	"nexus.internal/svc/timed"
 )
 
 var table = svc.Table{
@@ -28,6 +29,7 @@ var table = svc.Table{
 	"policyd":         policyd.Main,
 	"logd":            logd.Main,
 	"execd":           execd.Main,
+	"timed":           timed.Main,
 	"kselftest":       kselftest.Main,
 	"selftest-client": selftest.Main,
 	"mortal":          mortal.Main,

@@ -92,6 +92,7 @@ func (k *Kernel) newProcess(name string) *Process {
 	p.start.PID = k.nextPID
 	p.start.ServiceID = ServiceID(name)
 	p.start.TickNS = 1
+	p.start.WallNS = k.boot.UnixNano()
 	p.qos = abi.DefaultQoS
 	k.procs[k.nextPID] = p
 	return p

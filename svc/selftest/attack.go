@@ -14,6 +14,7 @@ import (
 	"nexus.internal/svc/hostile"
 	"nexus.internal/svc/keystore"
 	"nexus.internal/svc/policy"
+	"nexus.internal/svc/timer"
 )
 
 // Services that attack, started on demand.
@@ -80,6 +81,7 @@ func strikes() []strike {
 		{name: "entropy", ended: held},
 		{name: "disk", ended: held},
 		{name: "keys", ended: held},
+		{name: "timers", during: timersUnderAttack, kill: true, ended: status(abi.ExitKilled)},
 		{name: "device-misuse", ended: held},
 		{name: "device-storm", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
 		{name: "device-death", ended: status(hostile.DiedDriving)},
@@ -186,6 +188,13 @@ func (t *tester) answers(ctx context.Context) error {
 			}
 			key, err := t.keys().PublicKey(ctx)
 			return errors.Join(err, want("key of the device", key, t.device))
+		}},
+		{"timed", func(ctx context.Context) error {
+			if t.timed == nil {
+				return nil // not in this system
+			}
+			_, err := timer.Client{To: t.timed}.Sleep(ctx, abi.PerfBurst, 1)
+			return err
 		}},
 	} {
 		ctx, cancel := context.WithTimeout(ctx, answerWithin)

@@ -26,6 +26,7 @@ import (
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/keystore"
 	"nexus.internal/svc/policy"
+	"nexus.internal/svc/timer"
 )
 
 // patience bounds each proof: generous, because a machine under emulation may be
@@ -56,6 +57,7 @@ type tester struct {
 	base      *control.Usage // of the system, before the first attack
 	disk      *blk.Disk      // the partition of this service
 	keystored *svc.Remote
+	timed     *svc.Remote                  // nil in a system without it
 	device    [keystore.PublicKeySize]byte // its key
 	boots     uint64                       // of earlier machines on this disk
 
@@ -65,10 +67,11 @@ type tester struct {
 }
 
 // Main is the service. The argument "clock=2006-01-02T15:04:05Z" says what the board's clock
-// said at power-on and adds the proofs about that, "exec" adds the proofs of execd, "rng" those of rngd,
-// "disk" those that take a disk, "mortal" those that take the service of that name, "restarts=40" the one in which a
-// service dies so often, "drive" those that take a device that works, "attacks" runs
-// hostile services, and "attacks=a,b" only these; "patience=2s" bounds each proof otherwise.
+// said at power-on and adds the proofs about that, "exec" adds the proofs of execd, "timed"
+// those of timed, "rng" those of rngd, "disk" those that take a disk, "mortal" those that
+// take the service of that name, "restarts=40" the one in which a service dies so often,
+// "drive" those that take a device that works, "attacks" runs hostile services, and
+// "attacks=a,b" only these; "patience=2s" bounds each proof otherwise.
 func Main(ctx context.Context, env *svc.Env) error {
 	if err := env.Ready(ctx, ipc.Endpoint[ipc.Serve]{}); err != nil {
 		return err
@@ -84,7 +87,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 		patience: patience,
 	}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
-	var clocks, keys, classes, entropies, deviceKeys, disks, programs, lives, readers, parallel, drives, restarts, attacks []proof
+	var clocks, keys, classes, timeds, entropies, deviceKeys, disks, programs, lives, readers, parallel, drives, restarts, attacks []proof
 	if runtime.GOMAXPROCS(0) > 1 {
 		parallel = parallelProofs
 	}
@@ -111,6 +114,8 @@ func Main(ctx context.Context, env *svc.Env) error {
 			}})
 		case "disk":
 			keys, deviceKeys, disks = keyProofs, deviceKeyProofs, slices.Concat(diskProofs, lastingKeyProofs)
+		case "timed":
+			t.timed, timeds = env.Dial("timed", timer.Protocol), timedProofs
 		case "rng":
 			entropies = rngProofs
 		case "drive":
@@ -126,7 +131,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			return fmt.Errorf("unknown argument %q", arg)
 		}
 	}
-	for _, p := range slices.Concat(clocks, keys, classes, entropies, deviceKeys, policyProofs, disks, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
+	for _, p := range slices.Concat(clocks, keys, classes, timeds, entropies, deviceKeys, policyProofs, disks, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
 		err := t.prove(ctx, p)
 		if err == errFirstBoot {
 			continue
