@@ -119,10 +119,10 @@ func (s *server) check(ctx context.Context, service uint64, capability string) i
 
 // statusOf returns what a client hears of an error.
 func (s *server) statusOf(err error) ipc.Status {
-	var status ipc.Status
-	switch {
-	case errors.As(err, &status):
+	if status, ok := err.(ipc.Status); ok { // not one that an error of the disk wraps
 		return status
+	}
+	switch {
 	case errors.Is(err, statefs.ErrNotFound):
 		return ipc.StatusNotFound
 	case errors.Is(err, errSecrets):

@@ -15,6 +15,7 @@ import (
 
 	"nexus.internal/ipc"
 	"nexus.internal/svc"
+	"nexus.internal/svc/blk"
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/keystore"
 	"nexus.internal/svc/logd"
@@ -186,7 +187,7 @@ func TestDiskFails(t *testing.T) {
 	d.Fault(func(o disksim.Op) error {
 		if o.Kind == disksim.Write && !failed {
 			failed = true
-			return disksim.ErrFault
+			return blk.StatusIO // a status, which is not one of keystored
 		}
 		return nil
 	})

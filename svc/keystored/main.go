@@ -19,8 +19,10 @@ var errNoDisk = errors.New("the machine has no disk")
 // Main is the service.
 func Main(ctx context.Context, env *svc.Env) error {
 	v, err := openDisk(ctx, env)
-	if errors.Is(err, ipc.ErrClosed) || errors.Is(err, ipc.StatusUnavailable) {
-		return fmt.Errorf("blkd: %w", err) // it died, or does so; the next attempt is after a restart
+	for _, passes := range []error{ipc.ErrClosed, ipc.StatusUnavailable, blk.StatusBroken, blk.StatusStale} {
+		if errors.Is(err, passes) {
+			return fmt.Errorf("disk: %w", err) // the next attempt is after a restart
+		}
 	}
 	return serve(ctx, env, v, err)
 }
