@@ -57,8 +57,8 @@ func options() statefs.Options {
 
 // openVault opens the keys of a partition, and makes them if there never were any: the
 // partition is blank, or holds an empty store. Everything else that is not as it should be
-// is an error, and changes nothing: a device that cannot read its identity has none,
-// rather than a new one.
+// is an error, and changes nothing that is kept: a device that cannot read its identity has
+// none, rather than a new one.
 func openVault(dev statefs.Block) (*vault, error) {
 	store, err := statefs.Open(dev, options())
 	if errors.Is(err, statefs.ErrNoStore) {
@@ -75,7 +75,6 @@ func openVault(dev statefs.Block) (*vault, error) {
 	}
 	v := &vault{store: store}
 	if err := v.load(); err != nil {
-		store.Close()
 		v.wipe()
 		return nil, err
 	}
