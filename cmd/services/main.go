@@ -34,7 +34,6 @@ var table = svc.Table{
 	"selftest-client": selftest.Main,
 	"mortal":          mortal.Main,
 	"hostile":         hostile.Main,
-	"bench-disk":      bench.Disk,
 }
 
 func main() {

@@ -8,6 +8,7 @@ package main
 
 import (
 	"nexus.internal/svc"
+	benchdisk "nexus.internal/svc/bench/disk"
 	"nexus.internal/svc/blkd"
 	"nexus.internal/svc/cutload"
 	"nexus.internal/svc/keystored"
@@ -15,10 +16,11 @@ import (
 )
 
 var table = svc.Table{
-	"rngd":      rngd.Main,
-	"blkd":      blkd.Main,
-	"keystored": keystored.Main,
-	"cut-load":  cutload.Main,
+	"rngd":       rngd.Main,
+	"blkd":       blkd.Main,
+	"keystored":  keystored.Main,
+	"bench-disk": benchdisk.Main,
+	"cut-load":   cutload.Main,
 }
 
 func main() { table.Start() }

@@ -40,7 +40,7 @@ import (
 const deviceName = "blk"
 
 const (
-	depth = 64 // requests that may wait at an endpoint; nobody is kept waiting there
+	depth = 32 // who may wait to open a partition
 	// workers: an open waits for policyd, and for the requests of the holder before.
 	workers = 4
 	// watchPeriod is how often one looks for requests that the device never answers: one
@@ -68,7 +68,10 @@ type server struct {
 	watcher  *time.Timer
 }
 
-var errNone = errors.New("the machine has none that can be driven")
+var (
+	errNone       = errors.New("the machine has none that can be driven")
+	errUnreadable = errors.New("sectors cannot be read")
+)
 
 // Main is the service.
 func Main(ctx context.Context, env *svc.Env) error {
@@ -87,7 +90,8 @@ func run(ctx context.Context, env *svc.Env, behind func(*ipc.Registers) virtio.R
 	if err != nil {
 		return err
 	}
-	if s.parts, err = env.Process.NewEndpoint(depth, abi.MaxInline); err != nil {
+	// Room for as many requests as all holders may have under way.
+	if s.parts, err = env.Process.NewEndpoint(maxWaiting, abi.MaxInline); err != nil {
 		return err
 	}
 	s.done = s.finished
@@ -231,7 +235,9 @@ func (s *server) own(ctx context.Context, r request) error {
 				return context.Cause(ctx)
 			}
 		}
-		if st != ipc.StatusOK {
+		if st == blk.StatusIO {
+			return fmt.Errorf("%w: %d at %d", errUnreadable, piece.count, piece.sector)
+		} else if st != ipc.StatusOK {
 			return fmt.Errorf("reading %d sectors at %d: %w", piece.count, piece.sector, st)
 		}
 		r.sector, r.count, r.address = r.sector+uint64(piece.count), r.count-piece.count, r.address+uint64(piece.count)*sectorSize

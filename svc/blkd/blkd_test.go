@@ -551,7 +551,7 @@ func TestRejectNoDisk(t *testing.T) {
 	}{
 		"a device without the features": {nil, "blkd: no disk: virtio: features"},
 		"no table":                      {zeroes, "blkd: no disk: blkd: no partition table"},
-		"a table that cannot be read":   {bad, "blkd: no disk: reading 34 sectors at 0: ipc: status 64"},
+		"a table that cannot be read":   {bad, "blkd: no disk: sectors cannot be read: 34 at 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := boot(t, c.m)

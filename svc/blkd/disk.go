@@ -77,7 +77,7 @@ type request struct {
 	sector  uint64
 	count   uint32 // sectors
 	address uint64 // of the data
-	done    func(*request, ipc.Status)
+	done    func(*request, ipc.Status) // starts no other request
 	owner   *session // whose it is, nil: blkd's own
 	number  uint64   // of its owner's requests
 	reply   ipc.Pending
@@ -239,12 +239,18 @@ func (d *disk) collect() error {
 		if err != nil {
 			return d.fail(err)
 		}
-		r := d.slots[i].request
-		d.slots[i] = slot{}
+		d.end(i, status)
 		d.free = append(d.free, i)
-		r.done(&r, status)
 	}
 	return errors.Join(d.broken, d.refill())
+}
+
+// end ends the request in a slot, which is free from then on.
+func (d *disk) end(i uint32, status ipc.Status) {
+	s := &d.slots[i]
+	s.busy = false
+	s.done(&s.request, status)
+	*s = slot{}
 }
 
 // result is what became of the request in a slot, of which the device says that it wrote
@@ -294,9 +300,8 @@ func (d *disk) fail(why error) error {
 		d.broken = errors.Join(why, err)
 	}
 	for i := range d.slots {
-		if r := d.slots[i].request; d.slots[i].busy {
-			d.slots[i] = slot{}
-			r.done(&r, blk.StatusBroken)
+		if d.slots[i].busy {
+			d.end(uint32(i), blk.StatusBroken)
 		}
 	}
 	for i := range d.waiting {

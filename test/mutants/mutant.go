@@ -36,7 +36,7 @@ type check struct {
 }
 
 // makeTargets are those that mutants may name.
-var makeTargets = []string{"test-entropy"}
+var makeTargets = []string{"test-entropy", "powercut"}
 
 // soakParts are the parts of package svc/soak, in their order.
 var soakParts = []string{"fuzz", "calls", "notifications", "futexes", "apart"}
