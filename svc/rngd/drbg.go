@@ -1,17 +1,24 @@
 package rngd
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
+	"hash"
 )
 
 // drbg is HMAC_DRBG of NIST SP 800-90A, section 10.1.2, with SHA-256: whoever learns its
-// state learns nothing that it said before, and after a reseed nothing that it says.
-type drbg struct{ k, v [sha256.Size]byte }
+// state learns nothing that it said before, and after a reseed nothing that it says. One
+// hash and one buffer serve every step, so that the next key overwrites what HMAC made of
+// the last one.
+type drbg struct {
+	hash hash.Hash
+	pad  [sha256.BlockSize]byte
+	sum  [sha256.Size]byte
+	k, v [sha256.Size]byte
+}
 
 // newDRBG starts with entropy, which has at least 256 bits of it, and a nonce.
 func newDRBG(entropy, nonce []byte) *drbg {
-	d := new(drbg)
+	d := &drbg{hash: sha256.New()}
 	for i := range d.v {
 		d.v[i] = 1
 	}
@@ -42,12 +49,27 @@ func (d *drbg) update(provided ...[]byte) {
 	}
 }
 
-// mac returns the HMAC of the parts.
-func (d *drbg) mac(parts ...[]byte) (sum [sha256.Size]byte) {
-	h := hmac.New(sha256.New, d.k[:])
+// mac returns the HMAC of the parts (RFC 2104).
+func (d *drbg) mac(parts ...[]byte) [sha256.Size]byte {
+	d.begin(0x36)
 	for _, p := range parts {
-		h.Write(p)
+		d.hash.Write(p)
 	}
-	h.Sum(sum[:0])
-	return sum
+	d.hash.Sum(d.sum[:0])
+	d.begin(0x5c)
+	d.hash.Write(d.sum[:])
+	d.hash.Sum(d.sum[:0])
+	clear(d.pad[:])
+	return d.sum
+}
+
+// begin starts a hash with the key, each byte of it changed by x.
+func (d *drbg) begin(x byte) {
+	clear(d.pad[:])
+	copy(d.pad[:], d.k[:])
+	for i := range d.pad {
+		d.pad[i] ^= x
+	}
+	d.hash.Reset()
+	d.hash.Write(d.pad[:])
 }
