@@ -37,11 +37,9 @@ func classes(_ context.Context, a *attacker) error {
 			return err
 		}
 	}
-	for share := range 1 << 16 {
-		if share := uint16(share); share == 0 || share > abi.MaxShare {
-			if err := refusedQoS(abi.NewQoS(abi.Idle, share, 1), abi.EINVAL); err != nil {
-				return err
-			}
+	for _, share := range []uint16{0, abi.MaxShare + 1, abi.MaxShare + 2, 1 << 10, 1<<15 | 1, 1<<16 - 1} {
+		if err := refusedQoS(abi.NewQoS(abi.Idle, share, 1), abi.EINVAL); err != nil {
+			return err
 		}
 	}
 	for _, to := range []abi.QoS{abi.NewQoS(abi.Idle, 1, 0), abi.NewQoS(abi.Idle, 1, 1<<30), abi.NewQoS(abi.Idle, 1, 1<<31)} {
