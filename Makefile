@@ -59,7 +59,7 @@ qemu: build ## boot on the serial console and stay up; Ctrl-A X ends it (SMP=, M
 	@$(MKIMAGE) disk -keep -o $(BUILD)/disk.img
 	qemu-system-riscv64 -M virt -cpu rv64 -smp $(SMP) -m $(MEMORY) -nographic -no-reboot \
 		-global virtio-mmio.force-legacy=false -device virtio-rng-device \
-		-drive if=none,id=disk,format=raw,discard=unmap,file=$(BUILD)/disk.img -device virtio-blk-device,drive=disk -kernel $(BUILD)/nexus.img
+		-drive if=none,id=disk,format=raw,discard=unmap,file=$(BUILD)/disk.img -device virtio-blk-device,drive=disk,werror=report -kernel $(BUILD)/nexus.img
 
 run: test-os ## build, and run the ladder
 

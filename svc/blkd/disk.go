@@ -75,11 +75,11 @@ var (
 type request struct {
 	kind    uint32
 	sector  uint64
-	count   uint32 // sectors
-	address uint64 // of the data
+	count   uint32                     // sectors
+	address uint64                     // of the data
 	done    func(*request, ipc.Status) // starts no other request
-	owner   *session // whose it is, nil: blkd's own
-	number  uint64   // of its owner's requests
+	owner   *session                   // whose it is, nil: blkd's own
+	number  uint64                     // of its owner's requests
 	reply   ipc.Pending
 }
 

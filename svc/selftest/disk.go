@@ -23,12 +23,19 @@ const (
 	legacyAt = 1 << 20
 	legacy   = 256 << 10 // bytes
 	roomAt   = 2 << 20
+	badAt    = 6 << 20 // sectors that cannot be read or written, on a disk that has some
+	badSize  = 8 << 10
 )
+
+// errGoodDisk is the result of the proof that takes a disk with bad sectors, on any other.
+// It is no proof, and nothing is said.
+var errGoodDisk = errors.New("the disk has no bad sectors")
 
 // diskProofs take blkd with a disk that has the partition.
 var diskProofs = []proof{
 	{"blk partition", blkPartition},
 	{"blk partition denied", blkDenied},
+	{"blk errors", blkErrors},
 	{"blk persist", blkPersist},
 	{"blk write", blkWrite},
 }
@@ -79,6 +86,38 @@ func blkDenied(ctx context.Context, t *tester) error {
 		}
 	}
 	return t.disk.ReadAt(ctx, b[:blk.SectorSize], t.disk.Size()-blk.SectorSize)
+}
+
+// blkErrors: a sector that cannot be read or written is an error of those who ask for it,
+// and says which; everything beside it works.
+func blkErrors(ctx context.Context, t *tester) error {
+	b := make([]byte, badSize)
+	err := t.disk.ReadAt(ctx, b, badAt)
+	if err == nil {
+		return errGoodDisk
+	}
+	if !errors.Is(err, blk.StatusIO) {
+		return fmt.Errorf("reading bad sectors: %v", err)
+	}
+	last := int64(badAt + badSize - blk.SectorSize)
+	for what, err := range map[string]error{
+		"writing the last bad sector":             t.disk.WriteAt(ctx, b[:blk.SectorSize], last),
+		"reading into the bad sectors":            t.disk.ReadAt(ctx, b[:2*blk.SectorSize], badAt-blk.SectorSize),
+		"reading on from the last bad sector":     t.disk.ReadAt(ctx, b[:2*blk.SectorSize], last),
+		"writing on from the one before the last": t.disk.WriteAt(ctx, b[:4*blk.SectorSize], last-blk.SectorSize),
+	} {
+		if !errors.Is(err, blk.StatusIO) {
+			return fmt.Errorf("%s: %v", what, err)
+		}
+	}
+	got := make([]byte, badSize)
+	for _, at := range []int64{badAt - badSize, badAt + badSize} {
+		pattern(b, uint64(at))
+		if err := errors.Join(t.disk.WriteAt(ctx, b, at), t.disk.Flush(ctx), t.disk.ReadAt(ctx, got, at)); err != nil || !bytes.Equal(b, got) {
+			return fmt.Errorf("beside bad sectors, at %d: %w", at, err)
+		}
+	}
+	return nil
 }
 
 // pattern fills b with what the boot of that number writes.

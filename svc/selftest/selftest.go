@@ -133,7 +133,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 	}
 	for _, p := range slices.Concat(clocks, keys, classes, timeds, entropies, deviceKeys, policyProofs, disks, programs, logProofs, readers, ipcProofs, parallel, drives, restarts, lives, attacks) {
 		err := t.prove(ctx, p)
-		if err == errFirstBoot {
+		if err == errFirstBoot || err == errGoodDisk {
 			continue
 		}
 		if err != nil {

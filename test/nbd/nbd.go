@@ -83,6 +83,9 @@ func Listen(socket string, device Device) (*Server, error) {
 	return s, nil
 }
 
+// Socket returns where the server is.
+func (s *Server) Socket() string { return s.listener.Addr().String() }
+
 // Close ends the server. When it returns, no request reaches the device any more.
 func (s *Server) Close() error {
 	err := s.listener.Close()

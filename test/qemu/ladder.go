@@ -27,7 +27,7 @@ type Ladder struct {
 type Variant struct {
 	Name        string
 	Memory, CPU string // the default one's if empty
-	Disk        string // SameDisk or NoDisk; its own if empty
+	Disk        string // SameDisk, BadDisk or NoDisk; its own if empty
 	Phase       string // up to its end the ladder is proven
 	Gates       []string
 }
@@ -35,6 +35,7 @@ type Variant struct {
 // The disks of variants.
 const (
 	SameDisk = "same" // the one that the run of the whole ladder has written
+	BadDisk  = "bad"  // one of its own, with sectors that cannot be read or written
 	NoDisk   = "none"
 )
 
@@ -113,7 +114,7 @@ func ParseLadder(text string) (*Ladder, error) {
 		if v.Name == "" || !slices.Contains(l.Phases, v.Phase) {
 			return nil, fmt.Errorf("%w: variant %q has no name or no phase", ErrLadder, v.Name)
 		}
-		if v.Disk != "" && v.Disk != SameDisk && v.Disk != NoDisk {
+		if !slices.Contains([]string{"", SameDisk, BadDisk, NoDisk}, v.Disk) {
 			return nil, fmt.Errorf("%w: variant %q has the disk %q", ErrLadder, v.Name, v.Disk)
 		}
 		for _, gate := range v.Gates {

@@ -97,7 +97,7 @@ func (m *Machine) command() (string, []string, error) {
 		if err != nil {
 			return "", nil, err
 		}
-		blk = []string{"-drive", "if=none,id=disk,format=raw,discard=unmap," + source + strings.ReplaceAll(name, ",", ",,"), "-device", "virtio-blk-device,drive=disk"}
+		blk = []string{"-drive", "if=none,id=disk,format=raw,discard=unmap," + source + strings.ReplaceAll(name, ",", ",,"), "-device", "virtio-blk-device,drive=disk,werror=report,rerror=report"}
 	}
 	return name, slices.Concat([]string{
 		"-M", "virt", "-cpu", cpu, "-smp", strconv.Itoa(smp), "-m", memory, "-no-reboot",

@@ -140,8 +140,18 @@ func prove(ctx context.Context, l *qemu.Ladder, image string, opts qemu.Options)
 			o.Gates[gate] = true
 		}
 		m := qemu.Machine{Image: image, Memory: variant.Memory, CPU: variant.CPU}
-		if variant.Disk == qemu.SameDisk {
+		switch variant.Disk {
+		case qemu.SameDisk:
 			m.Disk = opts.Disk
+		case qemu.BadDisk:
+			server, remove, err := badDisk()
+			if err != nil {
+				fmt.Printf("FAIL: %v\n", err)
+				sum.failed++
+				continue
+			}
+			defer remove()
+			m.NBD = server.Socket()
 		}
 		v, err := qemu.Prove(ctx, io.Discard, l, m, o)
 		switch {
