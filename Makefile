@@ -30,7 +30,7 @@ TESTS   := $(TESTFILES) -manifest cmd/mkimage/system/test/client.toml
 ENDURE  := $(TESTFILES) -manifest $(BUILD)/endurance.toml -env SPAWN_ROUNDS=10000
 SOURCES := board cmd ipc kernel svc test
 
-.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp test-entropy endurance soak soak-slice powercut test-std test-std-smp dep-gate diag-os bench bench-smp mutants-some mutants fmt vet lint vuln clean
+.PHONY: help setup toolchain build programs qemu run test test-host test-os test-smp test-entropy endurance soak soak-slice campaign powercut powercut-images test-std test-std-smp dep-gate diag-os bench bench-smp mutants-some mutants fmt vet lint vuln clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -93,20 +93,26 @@ endurance: build ## 10,000 processes and 1,000 restarts that leave nothing behin
 	@$(GO) build -o $(BUILD)/run ./test/run
 	@RUN_PHASE=exec RUN_TIMEOUT=$${RUN_TIMEOUT:-10m} $(BUILD)/run os -image $(BUILD)/nexus-endurance.img
 
-soak: endurance $(BUILD)/nexus-powercut.img ## random system calls and turns, 10 million each, on four harts, after endurance, and 400 power cuts (SEED=, RUNS=)
+soak: endurance powercut-images ## random system calls and turns, 10 million each, on four harts, after endurance, and 800 power cuts (SEED=, RUNS=)
 	@$(GO) run ./cmd/soak -seed $(SEED) -runs $(RUNS)
 	@$(GO) run ./cmd/powercut -seed $(SEED) -runs 20 -cuts 20
+	@$(GO) run ./cmd/powercut -load state -seed $(SEED) -runs 20 -cuts 20
+
+campaign: ## cut the power of a store ten thousand times on this machine (SEED=)
+	@$(GO) test ./svc/statefs -count=1 -timeout 1h -run 'Campaign|EveryCut|UnderLoad|Linearizable' -campaign 10000 -seed $(SEED)
 
 soak-slice: build ## two minutes of soak
 	$(SETUP) qemu
 	@$(GO) run ./cmd/soak -seed $(SEED) -runs 1 -calls 500000 -turns 150000
 
-$(BUILD)/nexus-powercut.img: programs
-	$(MKIMAGE) build $(SYSTEM) -manifest cmd/mkimage/system/powercut/nexus.toml -policy cmd/mkimage/system/powercut/policy -o $@
+powercut-images: programs
+	$(MKIMAGE) build $(SYSTEM) -manifest cmd/mkimage/system/powercut/nexus.toml -policy cmd/mkimage/system/powercut/policy -o $(BUILD)/nexus-powercut-blk.img
+	$(MKIMAGE) build $(SYSTEM) -manifest cmd/mkimage/system/powercut/state/nexus.toml -policy cmd/mkimage/system/powercut/state/policy -o $(BUILD)/nexus-powercut-state.img
 
-powercut: $(BUILD)/nexus-powercut.img ## cut the power while something writes to the disk, and look at what is left (SEED=, CUTS=)
+powercut: powercut-images ## cut the power while something writes to the disk or keeps state, and look at what is left (SEED=, CUTS=)
 	$(SETUP) qemu
 	@$(GO) run ./cmd/powercut -seed $(SEED) -cuts $(CUTS)
+	@$(GO) run ./cmd/powercut -load state -seed $(SEED) -cuts $(CUTS)
 
 test-std: programs ## the standard library's own tests as confined processes (PKGS=, SMP=)
 	$(SETUP) qemu

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
-	"unicode/utf16"
 
-	"github.com/u-root/u-root/pkg/mount/gpt"
+	"nexus.internal/cmd/mkimage/disk"
 )
 
 // device is a part of a file as a statefs.Block.
@@ -44,39 +42,7 @@ func extent(c *cli, f *os.File) (at, size int64, err error) {
 	if c.Raw {
 		return 0, info.Size(), nil
 	}
-	// The copy of the table, in the last sector, counts if the first one is damaged.
-	t, err := gpt.Table(f, gpt.HeaderOff)
-	if err != nil {
-		var err2 error
-		if t, err2 = gpt.Table(f, info.Size()-gpt.BlockSize); err2 != nil {
-			return 0, 0, fmt.Errorf("no partition table: %w (use -raw for a file that is the store)", err)
-		}
-	}
-	for i := range t.Parts {
-		p := &t.Parts[i]
-		if p.PartGUID == (gpt.GUID{}) || name(&p.Name) != c.Partition {
-			continue
-		}
-		end := info.Size() / gpt.BlockSize
-		if p.FirstLBA > p.LastLBA || p.LastLBA >= uint64(end) {
-			return 0, 0, fmt.Errorf("partition %q is not inside of the disk", c.Partition)
-		}
-		return int64(p.FirstLBA) * gpt.BlockSize, int64(p.LastLBA-p.FirstLBA+1) * gpt.BlockSize, nil
-	}
-	return 0, 0, fmt.Errorf("no partition %q", c.Partition)
-}
-
-// name decodes the name of a partition.
-func name(n *gpt.PartName) string {
-	var units []uint16
-	for i := 0; i+1 < len(n); i += 2 {
-		u := binary.LittleEndian.Uint16(n[i:])
-		if u == 0 {
-			break
-		}
-		units = append(units, u)
-	}
-	return string(utf16.Decode(units))
+	return disk.Find(f, info.Size(), c.Partition)
 }
 
 // SectorSize implements statefs.Block.

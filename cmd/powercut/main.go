@@ -1,7 +1,7 @@
 // Powercut cuts the power of a machine again and again while a load writes to its disk,
 // and holds what is found after each cut to what was acknowledged before:
 //
-//	powercut -image build/nexus-powercut.img [-load blk] [-seed 1] [-runs 1] [-cuts 10]
+//	powercut [-load blk|state] [-image build/nexus-powercut-blk.img] [-seed 1] [-runs 1] [-cuts 10]
 //
 // Each run begins with an empty disk, and each boot with what the cut before has left. A
 // run that fails says with which seed; the moments of the cuts and what they leave repeat
@@ -21,15 +21,22 @@ import (
 	"nexus.internal/test/qemu"
 )
 
-// loads are what there is to be cut, by name. Each is made anew for a run.
-var loads = map[string]func() powercut.Load{
-	"blk": blkLoad,
+// load is something to be cut, and the disk that it begins with.
+type load struct {
+	powercut.Load
+	create func(file string) error
+}
+
+// loads are what there is, by name. Each is made anew for a run.
+var loads = map[string]func() load{
+	"blk":   func() load { return load{blkLoad(), qemu.NewDisk} },
+	"state": stateLoad,
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	image := flag.String("image", "build/nexus-powercut.img", "image with the load")
+	image := flag.String("image", "", "image with the load (default build/nexus-powercut-<load>.img)")
 	name := flag.String("load", "blk", "what writes")
 	seed := flag.Uint64("seed", 1, "seed of the first run; the next has the next")
 	runs := flag.Int("runs", 1, "number of runs")
@@ -39,6 +46,9 @@ func main() {
 	if loads[*name] == nil {
 		fmt.Fprintf(os.Stderr, "powercut: no load %q\n", *name)
 		os.Exit(2)
+	}
+	if *image == "" {
+		*image = "build/nexus-powercut-" + *name + ".img"
 	}
 	for i := range *runs {
 		n := *seed + uint64(i)
@@ -53,8 +63,8 @@ func main() {
 // bootTimeout is the longest boot, load and cut included.
 const bootTimeout = 2 * time.Minute
 
-func run(ctx context.Context, image string, l powercut.Load, seed uint64, cuts int, verbose bool) error {
-	content, err := powercut.NewDisk()
+func run(ctx context.Context, image string, l load, seed uint64, cuts int, verbose bool) error {
+	content, err := powercut.NewDisk(l.create)
 	if err != nil {
 		return err
 	}

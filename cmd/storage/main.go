@@ -13,6 +13,7 @@ import (
 	"nexus.internal/svc/cutload"
 	"nexus.internal/svc/keystored"
 	"nexus.internal/svc/rngd"
+	"nexus.internal/svc/statefsd"
 )
 
 var table = svc.Table{
@@ -21,6 +22,8 @@ var table = svc.Table{
 	"keystored":  keystored.Main,
 	"bench-disk": benchdisk.Main,
 	"cut-load":   cutload.Main,
+	"statefsd":   statefsd.Main,
+	"cut-state":  cutload.State,
 }
 
 func main() { table.Start() }

@@ -26,6 +26,7 @@ import (
 	"nexus.internal/svc/journal"
 	"nexus.internal/svc/keystore"
 	"nexus.internal/svc/policy"
+	"nexus.internal/svc/state"
 	"nexus.internal/svc/timer"
 )
 
@@ -37,6 +38,14 @@ const patience = 30 * time.Second
 type proof struct {
 	name string
 	run  func(ctx context.Context, t *tester) error
+}
+
+// said is what the proof says when it holds: its name, and ok unless that is in it.
+func (p *proof) said() string {
+	if p.name == statefsRejected {
+		return p.name
+	}
+	return p.name + " ok"
 }
 
 // errFirstBoot is the result of a proof that takes what an earlier boot of the machine
@@ -59,7 +68,8 @@ type tester struct {
 	keystored *svc.Remote
 	timed     *svc.Remote                  // nil in a system without it
 	device    [keystore.PublicKeySize]byte // its key
-	boots     uint64                       // of earlier machines on this disk
+	state     state.Client
+	boots     uint64 // of earlier machines on this disk
 
 	date     time.Time // of power-on, by the board's clock
 	patience time.Duration
@@ -86,6 +96,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 
 		patience: patience,
 	}
+	t.state = state.Client{To: env.Dial("statefsd", state.Protocol), Process: env.Process}
 	t.policy, t.journal = policy.Client{To: t.policyd}, journal.Client{To: t.logd}
 	var clocks, keys, classes, timeds, entropies, deviceKeys, disks, programs, lives, readers, parallel, drives, restarts, attacks []proof
 	if runtime.GOMAXPROCS(0) > 1 {
@@ -113,7 +124,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 				return serviceEndurance(ctx, t, uint32(n))
 			}})
 		case "disk":
-			keys, deviceKeys, disks = keyProofs, deviceKeyProofs, slices.Concat(diskProofs, lastingKeyProofs)
+			keys, deviceKeys, disks = keyProofs, deviceKeyProofs, slices.Concat(diskProofs, lastingKeyProofs, stateProofs)
 		case "timed":
 			t.timed, timeds = env.Dial("timed", timer.Protocol), timedProofs
 		case "rng":
@@ -140,7 +151,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 			env.Say("SELFTEST: %s FAIL: %v", p.name, err)
 			return svc.Exit(1)
 		}
-		env.Say("SELFTEST: %s ok", p.name)
+		env.Say("SELFTEST: %s", p.said())
 	}
 	env.Say("SELFTEST: end")
 	return nil

@@ -20,8 +20,8 @@ const (
 
 // Limits of what a store has in memory.
 const (
-	// MaxKeys is the default of [Options]: 2 MiB with the longest keys.
-	MaxKeys = 4096
+	// MaxKeys is the default of [Options]: 1 MiB with the longest keys.
+	MaxKeys = 2048
 	// CacheBytes is the default of [Options].
 	CacheBytes = 256 << 10
 	// MaxCached is the longest value that is cached: longer ones are read in one

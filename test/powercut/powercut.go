@@ -30,21 +30,23 @@ type Load struct {
 	// Line is told each line of the console, with the number of the boot. Its error ends
 	// the campaign.
 	Line func(boot int, line string) error
+	// Left, if there is one, is shown what each cut leaves on the disk.
+	Left func(content []byte) error
 }
 
 // ErrSilent is the error of a boot in which the load does not start, or does not go on
 // until the power goes.
 var ErrSilent = errors.New("powercut: the load does not go on")
 
-// NewDisk returns the contents of an empty disk.
-func NewDisk() ([]byte, error) {
+// NewDisk returns the contents of an empty disk that create makes in a file.
+func NewDisk(create func(file string) error) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "nexus-powercut-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "disk")
-	if err := qemu.NewDisk(file); err != nil {
+	if err := create(file); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(file)
@@ -56,7 +58,11 @@ func NewDisk() ([]byte, error) {
 func (l *Load) Run(ctx context.Context, content []byte, seed uint64, cuts int) error {
 	for boot := range cuts + 1 {
 		var err error
-		if content, err = l.boot(ctx, content, seed, boot, boot < cuts); err != nil {
+		content, err = l.boot(ctx, content, seed, boot, boot < cuts)
+		if err == nil && l.Left != nil {
+			err = l.Left(content)
+		}
+		if err != nil {
 			return fmt.Errorf("boot %d: %w", boot, err)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package disk is a service that measures the disk, in a system that is up. Its figures
+// Package disk is a service that measures the disk and what is kept there, in a system that is up. Its figures
 // are instructions of all processes and of the kernel, without the time in which the hart
 // waits for the disk. It is not in the binary of the other benchmarks: there each service
 // more costs the start of every process.
@@ -42,6 +42,7 @@ func Main(ctx context.Context, env *svc.Env) error {
 	if err != nil {
 		return err
 	}
+	keep := newKeeper(env)
 	copy(m.Bytes, bytes.Repeat([]byte{0xa5}, size))
 	if err := errors.Join(m.Write(ctx, 0), d.Flush(ctx)); err != nil {
 		return err
@@ -67,6 +68,8 @@ func Main(ctx context.Context, env *svc.Env) error {
 			}
 			return d.Flush(ctx)
 		}},
+		{"state_put_256", 500, keep.put},
+		{"state_get_256", 1000, keep.get},
 	} {
 		insns, err := measure(env, kernel, b.n, b.op)
 		if err != nil {
