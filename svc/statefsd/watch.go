@@ -18,9 +18,6 @@ const (
 	maxWatches  = 32
 	maxWatchesA = 4           // of one service
 	maxWatch    = time.Minute // the longest; a client that is gone is not noticed before
-	// early is how long before the deadline of its client a watch ends without a change,
-	// so that the answer arrives.
-	early = 10 * time.Millisecond
 )
 
 // watches counts those that wait.
@@ -82,7 +79,9 @@ func (s *server) startWatch(r *request) {
 	}
 	length := maxWatch
 	if r.deadline != 0 {
-		length = min(length, time.Duration(r.deadline-s.env.Process.Now())-early)
+		// It ends without a change before the deadline of its client, so that the answer
+		// arrives.
+		length = min(length, time.Duration(r.deadline-s.env.Process.Now())*3/4)
 	}
 	go func() {
 		defer s.watch.leave(r.service)
