@@ -331,6 +331,22 @@ func (q *Request) ReplyCap(status Status, payload []byte, m Movable) {
 	q.out.A[4] = uint64(m.h)
 }
 
+// ReplySecret sends a reply at once and wipes the memory of this package that it was in.
+// The payload itself is the handler's to wipe.
+func (q *Request) ReplySecret(status Status, payload []byte) {
+	q.Reply(status, payload)
+	if q.right == 0 {
+		return // was one-way
+	}
+	send := q.sendBuffer()
+	q.finish(send)
+	if send != nil {
+		clear(send[:])
+	}
+	clear(q.out.Data[:])
+	q.right = 0 // there is nothing more to answer
+}
+
 func (q *Request) sendBuffer() *Buffer {
 	if q.large {
 		return q.w.send

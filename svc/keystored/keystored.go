@@ -104,7 +104,7 @@ func (s *server) handle(ctx context.Context, q *ipc.Request) {
 		q.Reply(s.statusOf(err), nil)
 		return
 	}
-	q.Reply(ipc.StatusOK, reply)
+	q.ReplySecret(ipc.StatusOK, reply)
 }
 
 // check asks whether a service has a capability. One that there is no gate for is that of
