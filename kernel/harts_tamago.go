@@ -201,36 +201,48 @@ func (c *cpu) lower(h *core.Hart) {
 // one whose trap is for the general path. The register frame of a message's receiver
 // lacks the message: it goes from the sender's frame into the processor.
 //
+// A plain message is handed over as it is. Any other is carried, and so is the reply to a
+// client that does not wait, which only the attempt tells. What no direct path takes is
+// for the general one.
+//
 //go:nosplit
 func (c *cpu) enter(k *core.Kernel, t *core.Thread) *core.Thread {
-	from, last := &t.Frame, t
-	for t != nil {
-		last = t
+	from, h := &t.Frame, c.h
+	for {
 		hart.Enter(&t.Frame, from)
 		if t.Frame.Full != 0 {
 			return t
 		}
-		from = &t.Frame
+		var next *core.Thread
 		due := uint64(0)
 		switch t.Frame.X[hart.A7] {
 		case abi.SysCall:
-			if t, due = k.CallDirect(c.h, t); t == nil {
-				t, due = k.CarryCall(last)
+			if t.Plain() {
+				next, due = k.CallDirect(h, t, t.Frame.X[hart.A1])
+			} else {
+				next, due = k.CarryCall(t)
 			}
 		case abi.SysReply:
-			if t, due = k.ReplyDirect(c.h, t); t == nil {
-				t, due = k.CarryReply(last)
+			if t.Plain() {
+				if next, due = k.ReplyDirect(h, t, t.Frame.X[hart.A1]); next != nil {
+					break
+				}
 			}
+			next, due = k.CarryReply(t)
 		case abi.SysNop:
 			t.Frame.X[hart.A0] = 0
+			next = t
 		default:
 			return t
 		}
-		if due != 0 {
-			c.lower(k.ArmDue(last))
+		if next == nil {
+			return t
 		}
+		if due != 0 {
+			c.lower(k.ArmDue(t))
+		}
+		from, t = &t.Frame, next
 	}
-	return last
 }
 
 // takeAll makes the kernel the hart's alone: no other one runs it, not even the direct

@@ -6,116 +6,132 @@ import (
 	"nexus.internal/kernel/sv39"
 )
 
-// This file takes calls and replies over the direct path that carry more than what is
-// in registers: a message in memory, a capability. What can be refused is checked, and
-// what can fail is copied, while nothing has changed; then the direct path has an
-// ordinary message to hand over, and the rest is put beside it. As there, whatever is
-// unusual is left to the general path.
+// This file takes calls and replies over the direct path that are not plain: a message in
+// memory, a capability, a call without waiting. What the message has beside registers is
+// checked, and copied, while nothing has changed; then the direct path hands it over, and
+// the rest is put beside it. As there, whatever is unusual is left to the general path.
 
-// CarryCall is CallDirect for a request with more than registers.
+// carried is what is carried, of what a1 can ask for.
+const carried = abi.MetaLen | abi.FlagDropGrant | abi.FlagNoWait
+
+// CarryCall is CallDirect for a request that is not plain.
 //
 //go:nosplit
 func (k *Kernel) CarryCall(t *Thread) (next *Thread, due uint64) {
 	p, x := t.proc, &t.Frame.X
-	entry, meta, cap := &p.handle[uint8(x[hart.A0])], x[hart.A1], x[hart.A4]
-	if entry.word != x[hart.A0] {
+	entry, meta := &p.handle[uint8(x[hart.A0])], x[hart.A1]
+	length := meta & abi.MetaLen
+	if entry.word != x[hart.A0] || meta&^carried != 0 {
 		return nil, 0
 	}
 	n := entry.node
 	e := n.send
-	if e == nil || e.armed != n.gen || meta&abi.MetaLen > e.maxLen || p.freeCalls == nil {
+	if e == nil || e.armed != n.gen || length > e.maxLen || e.taker.state != threadWaiting {
 		return nil, 0
 	}
-	if e.taker.state != threadWaiting || !k.load(t, e.taker, e.buffer) {
+	q := e.taker.proc
+	moved, ok := p.mayMove(x[hart.A4], q)
+	if !ok {
 		return nil, 0
 	}
-	x[hart.A1], x[hart.A4] = min(meta&abi.MetaLen, abi.MaxInline), 0
-	next, due = k.CallDirect(k.h, t)
-	x[hart.A1], x[hart.A4] = meta, cap
-	if next != nil {
-		next.Frame.X[hart.A5] = meta&abi.MetaLen | p.pid<<32
-		k.unload(p, next, meta, cap)
-		if meta&abi.FlagNoWait != 0 {
-			p.waiter, t.waitDue = 0, 0
-			x[hart.A0] = abi.EventNone
-			k.lend(t)
-		}
+	if length > abi.MaxInline && (!p.canWait() || !sv39.CopyAcross(&q.space, e.buffer, &p.space, x[hart.A5], int(length))) {
+		return nil, 0
+	}
+	if next, due = k.CallDirect(k.h, t, length); next == nil {
+		return nil, 0
+	}
+	if moved != nil {
+		moved.goAlong(t, next)
+	}
+	if length > abi.MaxInline {
+		t.Frame.ClearPayload()
+	}
+	if meta&abi.FlagNoWait != 0 {
+		p.waiter, t.waitDue = 0, 0
+		x[hart.A0] = abi.EventNone
+		k.lend(t)
 	}
 	return next, due
 }
 
-// CarryReply is ReplyDirect for a reply with more than registers.
+// CarryReply is ReplyDirect for a reply that is not plain, or to a client that called
+// without waiting.
 //
 //go:nosplit
 func (k *Kernel) CarryReply(t *Thread) (next *Thread, due uint64) {
 	p, x := t.proc, &t.Frame.X
-	c, entry, meta, cap := &k.byRight[x[hart.A0]<<rightGen>>rightGen], &p.handle[uint8(x[hart.A2])], x[hart.A1], x[hart.A4]
-	if c.right != x[hart.A0] || c.server != p.id || entry.word != x[hart.A2] || meta&abi.MetaLen > abi.MaxMessage {
+	c, entry, meta := &k.byRight[x[hart.A0]<<rightGen>>rightGen], &p.handle[uint8(x[hart.A2])], x[hart.A1]
+	length := meta & abi.MetaLen
+	if c.right != x[hart.A0] || c.server != p.id || entry.word != x[hart.A2] || meta&^(carried&^abi.FlagNoWait) != 0 || length > abi.MaxMessage {
 		return nil, 0
 	}
 	e, s := entry.node.recv, c.caller
-	q := s.proc
-	// A client that called without waiting is ready, and next, if nothing else happened.
-	h := k.h
-	yielded := s.state == threadReady && q.yielded == s.id && q.waiter == 0 &&
-		h.ready[h.class&classMask].head == s.id && h.waiting>>(h.class&classMask) == 1
-	if e == nil || c.lane != h.lane || e.queue.head != 0 || meta&abi.FlagNoWait != 0 || s.state != threadWaiting && !yielded || !k.load(t, s, c.reply) {
+	if e == nil || e.queue.head != 0 {
 		return nil, 0
 	}
-	if next := x[hart.A6]; yielded {
-		if next != 0 && !isBuffer(next) {
+	q := s.proc
+	moved, ok := p.mayMove(x[hart.A4], q)
+	if !ok {
+		return nil, 0
+	}
+	if length > abi.MaxInline && (!p.canWait() || !sv39.CopyAcross(&q.space, c.reply, &p.space, x[hart.A5], int(length))) {
+		return nil, 0
+	}
+	if s.state != threadWaiting {
+		if !k.recall(t, c) {
 			return nil, 0
 		}
-		k.dequeue(s)
-		q.yielded, q.waiter = 0, s.id
-		s.state, s.lent = threadWaiting, false
 	}
-	x[hart.A1], x[hart.A4] = min(meta&abi.MetaLen, abi.MaxInline), 0
-	next, due = k.ReplyDirect(k.h, t)
-	x[hart.A1], x[hart.A4] = meta, cap
-	if next != nil {
-		next.Frame.X[hart.A5] = meta & abi.MetaLen
-		k.unload(p, next, meta, cap)
+	if next, due = k.ReplyDirect(k.h, t, length); next == nil {
+		return nil, 0
+	}
+	if moved != nil {
+		moved.goAlong(t, next)
+	}
+	if length > abi.MaxInline {
+		t.Frame.ClearPayload()
 	}
 	return next, due
 }
 
-// load reports whether thread s, which has a buffer, can be given what t has for
-// it, and copies the part that is in memory.
-//
-//go:nosplit
-func (k *Kernel) load(t, s *Thread, buffer uint64) bool {
-	p, q, x := t.proc, s.proc, &t.Frame.X
-	length, cap, next := x[hart.A1]&abi.MetaLen, x[hart.A4], x[hart.A6]
-	if p.waiter != 0 || p.pending != 0 || x[hart.A1]&^(abi.MetaLen|abi.FlagDropGrant|abi.FlagNoWait) != 0 {
-		return false
+// mayMove returns the capability that cap names, nil if it is 0. ok is false if p may not
+// give it away or q has no room for it.
+func (p *Process) mayMove(cap uint64, q *Process) (n *capNode, ok bool) {
+	if cap == 0 {
+		return nil, true
 	}
-	if cap != 0 {
-		e := &p.handle[uint8(cap)]
-		if e.word != cap || e.node.rights&(abi.RightGrant|solitary|busy) != abi.RightGrant || q.freeH == 0 {
-			return false
-		}
-	}
-	if length <= abi.MaxInline {
-		return true
-	}
-	if next != 0 && !isBuffer(next) || buffer == 0 || !sv39.CopyAcross(&q.space, buffer, &p.space, x[hart.A5], int(length)) {
-		return false
-	}
-	t.Frame.ClearPayload()
-	return true
+	e := &p.handle[uint8(cap)]
+	n = e.node
+	return n, e.word == cap && n.rights&(abi.RightGrant|solitary|busy) == abi.RightGrant && q.freeH != 0
 }
 
-// unload moves the capability that goes along from p to the process of s.
+// goAlong moves n with the message of t to s.
 //
 //go:nosplit
-func (k *Kernel) unload(p *Process, s *Thread, meta, cap uint64) {
-	if cap != 0 {
-		n := p.handle[uint8(cap)].node
-		n.leave(p)
-		s.Frame.X[hart.A6] = n.enter(s.proc)
-		if meta&abi.FlagDropGrant != 0 {
-			n.rights &^= abi.RightGrant
-		}
+func (n *capNode) goAlong(t, s *Thread) {
+	n.leave(t.proc)
+	s.Frame.X[hart.A6] = n.enter(s.proc)
+	if t.Frame.X[hart.A1]&abi.FlagDropGrant != 0 {
+		n.rights &^= abi.RightGrant
 	}
+}
+
+// recall makes the client of c, which called without waiting and runs next, wait after all
+// for the reply of t. It does so only if nothing else can keep [Kernel.ReplyDirect] from
+// handing that over.
+//
+//go:nosplit
+func (k *Kernel) recall(t *Thread, c *call) bool {
+	h, p, s := k.h, t.proc, c.caller
+	q, class, next := s.proc, h.class&classMask, t.Frame.X[hart.A6]
+	if !p.canWait() || c.lane != h.lane || next != 0 && !isBuffer(next) {
+		return false
+	}
+	if s.state != threadReady || q.yielded != s.id || q.waiter != 0 || h.ready[class].head != s.id || h.waiting>>class != 1 {
+		return false
+	}
+	k.dequeue(s)
+	q.yielded, q.waiter = 0, s.id
+	s.state, s.lent = threadWaiting, false
+	return true
 }

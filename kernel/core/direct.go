@@ -8,27 +8,33 @@ import (
 // This file holds the two hand-offs that make up nearly all of the traffic: a
 // call to a server that waits for it, and a reply to a client that waits for it,
 // with messages in registers. They do what sysCall and sysReply do in that case
-// and no more; whenever anything is unusual they change nothing and return nil,
-// and the general path decides. A test holds the two paths against each other.
+// and no more; whenever anything is unusual they change nothing and return nil.
+// A test holds this path, that of carry.go and the general one against each other.
 //
 // They call no function and check no index, so that they need no stack: pointers lead
 // from one table to the next where an index is checked elsewhere, and what an index is
 // needed for has a table of a power of two. Each pointer was put in its place by code
 // that checked what it stands for; what can change since is compared here.
 //
+// Length is that of the message. Whoever calls them has seen that nothing has to be done
+// for it but to load it from the registers of its sender ([Thread.Plain]), or does the
+// rest.
+//
 // The second result is not 0 if a deadline came with the call or the wait, which
 // [Kernel.ArmDue] arms then.
+
+// Plain reports whether the message of t is in registers alone and asks for nothing else.
+func (t *Thread) Plain() bool { return t.Frame.X[hart.A1] <= abi.MaxInline && t.Frame.X[hart.A4] == 0 }
 
 // CallDirect hands the request of t, which runs on a hart, to its waiting server.
 //
 // Cost: see bench ipc_call_64 in docs/performance.md.
 //
 //go:nosplit
-func (k *Kernel) CallDirect(on *Hart, t *Thread) (next *Thread, due uint64) {
+func (k *Kernel) CallDirect(on *Hart, t *Thread, length uint64) (next *Thread, due uint64) {
 	p, x := t.proc, &t.Frame.X
-	c, h, length := p.freeCalls, x[hart.A0], x[hart.A1]
-	lane := p.lane
-	if c == nil || p.waiter != 0 || p.pending != 0 || p.donors>>laneBits >= lane || length > abi.MaxInline || x[hart.A4] != 0 {
+	c, h, lane := p.freeCalls, x[hart.A0], p.lane
+	if c == nil || p.waiter != 0 || p.pending != 0 || p.donors>>laneBits >= lane {
 		return nil, 0
 	}
 	entry := &p.handle[uint8(h)]
@@ -74,16 +80,15 @@ func (k *Kernel) CallDirect(on *Hart, t *Thread) (next *Thread, due uint64) {
 	return s, wait | deadline
 }
 
-// ReplyDirect hands the reply of t, which runs on a hart, to its waiting client and arms the endpoint
-// that its process serves.
+// ReplyDirect hands the reply of t, which runs on a hart, to its waiting client and arms
+// the endpoint that its process serves.
 //
 // Cost: see bench ipc_call_64 in docs/performance.md.
 //
 //go:nosplit
-func (k *Kernel) ReplyDirect(on *Hart, t *Thread) (next *Thread, due uint64) {
+func (k *Kernel) ReplyDirect(on *Hart, t *Thread, length uint64) (next *Thread, due uint64) {
 	p, x := t.proc, &t.Frame.X
-	length := x[hart.A1]
-	if p.waiter != 0 || p.pending != 0 || length > abi.MaxInline || x[hart.A4] != 0 {
+	if p.waiter != 0 || p.pending != 0 {
 		return nil, 0
 	}
 	right, h := x[hart.A0], x[hart.A2]
@@ -126,6 +131,10 @@ func (k *Kernel) ReplyDirect(on *Hart, t *Thread) (next *Thread, due uint64) {
 	on.run(s, t.replies)
 	return s, wait
 }
+
+// canWait reports whether a thread of p that waits for an event would be the only one, and
+// none is there.
+func (p *Process) canWait() bool { return p.waiter == 0 && p.pending == 0 }
 
 // run makes the hart run t, which has got it by an event with another thread.
 func (h *Hart) run(t *Thread, event abi.FlightEvent) {

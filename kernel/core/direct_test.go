@@ -66,6 +66,27 @@ func (t *Thread) due() int64 {
 	return t.waitDue
 }
 
+// direct makes the call or the reply of t on the direct path, as the hart loop does, and
+// reports whether it could.
+func (s *sim) direct(t *Thread) bool {
+	var next *Thread
+	due := uint64(0)
+	switch x := &t.Frame.X; {
+	case !t.Plain():
+	case x[hart.A7] == abi.SysCall:
+		next, due = s.CallDirect(s.h, t, x[hart.A1])
+	default:
+		next, due = s.ReplyDirect(s.h, t, x[hart.A1])
+	}
+	if due != 0 {
+		s.ArmDue(t)
+	}
+	if next != nil {
+		next.Frame.TakePayload(&t.Frame)
+	}
+	return next != nil
+}
+
 // unusual is what makes a call and its reply differ from the plain ones. Its zero value is a
 // plain call of 8 bytes; every other value stands for one deviation.
 type unusual struct {
@@ -81,7 +102,7 @@ func (u *unusual) set(i, v int) {
 	*[...]*int{&u.length, &u.flags, &u.due, &u.wait, &u.accept, &u.cap, &u.buffer, &u.handle, &u.event, &u.queued, &u.busy, &u.stranger}[i] = v
 }
 
-// The hand-offs of direct.go do what the general path does in the same case, and
+// The hand-offs of direct.go and carry.go do what the general path does in the same case, and
 // keep away from every other case: the plain one, each deviation, and each two together.
 func TestDirectPath(t *testing.T) {
 	var alone []unusual
@@ -117,10 +138,10 @@ func TestPropertyDirectPath(t *testing.T) {
 	})
 }
 
-// compare makes the call and the reply on either path.
+// compare makes the call and the reply on each of the three paths.
 func (d unusual) compare(t testing.TB) {
 	t.Helper()
-	var got [2][]outcome
+	var got [3][]outcome
 	for path := range got {
 		s := newSim(t)
 		c, v, ep, recv := s.pair()
@@ -139,10 +160,10 @@ func (d unusual) compare(t testing.TB) {
 			x[hart.A7], x[hart.S10] = num, r.S10
 			copy(x[hart.S2:], r.Data[:])
 			p.main.Frame.Cause, p.main.Frame.Full = hart.CauseEcallU, 0
-			if path == 0 {
-				s.Trap(p.main)
-			} else {
+			if path == 2 {
 				s.General(p.main)
+			} else if path == 1 || !s.direct(p.main) {
+				s.Trap(p.main)
 			}
 			s.check()
 			got[path] = append(got[path], s.outcome(c, v, obj))
@@ -184,8 +205,10 @@ func (d unusual) compare(t testing.TB) {
 		}
 		issue(v, abi.SysReply, r)
 	}
-	if !reflect.DeepEqual(got[0], got[1]) {
-		t.Fatalf("%+v:\ndirect  %+v\ngeneral %+v", d, got[0], got[1])
+	for path, name := range []string{"direct ", "carried"} {
+		if !reflect.DeepEqual(got[path], got[2]) {
+			t.Fatalf("%+v:\n%s %+v\ngeneral %+v", d, name, got[path], got[2])
+		}
 	}
 }
 

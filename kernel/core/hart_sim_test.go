@@ -30,7 +30,7 @@ func (s *sim) trapped(t *Thread, cause uint64, full uint64) bool {
 		s.Interrupted(true)
 	}
 	doomed := s.Doomed(t)
-	if !doomed {
+	if !doomed && (full != 0 || s.DirectAtHome(h, t) == nil) {
 		s.Trap(t)
 	}
 	s.leave(cause == hart.CauseTimer && !doomed)

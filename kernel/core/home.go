@@ -32,6 +32,9 @@ func (k *Kernel) DirectAtHome(h *Hart, t *Thread) (next *Thread) {
 		return nil // another hart may run that thread next
 	}
 	x := &t.Frame.X
+	if !t.Plain() {
+		return nil
+	}
 	switch x[hart.A7] {
 	case abi.SysCall:
 		entry := &t.proc.handle[uint8(x[hart.A0])]
@@ -41,12 +44,12 @@ func (k *Kernel) DirectAtHome(h *Hart, t *Thread) (next *Thread) {
 		if s := entry.node.send.taker; s == nil || !s.atHome(h) {
 			return nil
 		}
-		next, _ = k.CallDirect(h, t)
+		next, _ = k.CallDirect(h, t, x[hart.A1])
 	case abi.SysReply:
 		if s := k.byRight[x[hart.A0]<<rightGen>>rightGen].caller; s == nil || !s.atHome(h) || x[hart.A3] != 0 {
 			return nil
 		}
-		next, _ = k.ReplyDirect(h, t)
+		next, _ = k.ReplyDirect(h, t, x[hart.A1])
 	}
 	if next != nil {
 		next.Frame.TakePayload(&t.Frame)

@@ -224,6 +224,21 @@ func TestRejectSecondWaiter(t *testing.T) {
 	}
 	a.reply(43, abi.OK)
 	s.check()
+
+	// The same with a client that waits for the reply.
+	c, v, ep, recv = s.pair()
+	v.wait(recv, 5)
+	c.call(ep, 45)
+	req = v.request(5)
+	b, _ = v.thread()
+	b.wait(0, 0)
+	v.fails(abi.EBUSY, abi.SysReply, req.right, 8, recv)
+	c.mustWait()
+	if e := v.answer(req.right, 46); e != abi.OK {
+		t.Fatalf("a reply without waiting: %v", e)
+	}
+	c.reply(45, abi.OK)
+	s.check()
 }
 
 // Threads that other harts run are stopped by these, and the last one ends the

@@ -8,46 +8,30 @@ import (
 	"nexus.internal/kernel/sv39"
 )
 
-// direct makes the system call that ended the last run of t, if it is one of the few
-// for which every instruction counts and nothing about it is unusual, and returns the
-// thread that runs next, with the payload registers of t. Otherwise nothing has changed,
-// the result is nil, and [Kernel.General] handles the trap.
-func (k *Kernel) direct(t *Thread) (next *Thread) {
-	if t.Frame.Full != 0 {
-		return nil
-	}
+// Trap handles the trap that ended the last run of t, the current thread, which had no
+// direct path, and leaves all registers of the next one in its frame.
+func (k *Kernel) Trap(t *Thread) {
+	var next *Thread
 	due := uint64(0)
-	switch t.Frame.X[hart.A7] {
-	case abi.SysCall:
-		if next, due = k.CallDirect(k.h, t); next == nil {
+	if t.Frame.Full == 0 {
+		switch t.Frame.X[hart.A7] {
+		case abi.SysCall:
 			next, due = k.CarryCall(t)
-		}
-	case abi.SysReply:
-		if next, due = k.ReplyDirect(k.h, t); next == nil {
+		case abi.SysReply:
 			next, due = k.CarryReply(t)
 		}
-	case abi.SysNop:
-		t.Frame.X[hart.A0] = 0
-		next = t
+	}
+	if next == nil {
+		k.General(t)
+		return
 	}
 	if due != 0 {
 		k.ArmDue(t)
 	}
-	return next
-}
-
-// Trap handles the trap that ended the last run of t, the current thread, and leaves
-// all registers of the next one in its frame.
-func (k *Kernel) Trap(t *Thread) {
-	next := k.direct(t)
-	if next == nil {
-		k.General(t)
-	} else if next != t {
-		if k.numHarts > 1 {
-			k.cross(next)
-		}
-		next.Frame.TakePayload(&t.Frame)
+	if k.numHarts > 1 {
+		k.cross(next)
 	}
+	next.Frame.TakePayload(&t.Frame)
 }
 
 // General handles a trap of t that is not for the direct path.

@@ -58,10 +58,14 @@ func (s *Space) CopyOut(va uint64, src []byte) bool {
 // overlap, what is in the overlap afterwards is not defined. An empty copy
 // always succeeds; a negative n never does.
 func CopyAcross(dst *Space, dstVA uint64, src *Space, srcVA uint64, n int) bool {
-	if n < 0 || !UserRange(dstVA, uint64(n)) || !UserRange(srcVA, uint64(n)) {
+	const span = abi.UserEnd - abi.UserBase
+	if n <= 0 {
+		return n == 0
+	}
+	if uint64(n) > span || max(dstVA-abi.UserBase, srcVA-abi.UserBase) > span-uint64(n) {
 		return false
 	}
-	for n > 0 {
+	for {
 		from, to := src.leaf(srcVA), dst.leaf(dstVA)
 		if from&(needRead|Device) != needRead {
 			if from = src.resolved(srcVA, from, needRead); from == 0 {
@@ -73,13 +77,14 @@ func CopyAcross(dst *Space, dstVA uint64, src *Space, srcVA uint64, n int) bool 
 				return false
 			}
 		}
-		k := min(n, toPageEnd(srcVA), toPageEnd(dstVA))
+		k := min(n, int(pageSize-max(srcVA%pageSize, dstVA%pageSize)))
 		mem.Copy(to.Addr()+mem.PA(dstVA%pageSize), from.Addr()+mem.PA(srcVA%pageSize), k)
+		if n -= k; n == 0 {
+			return true
+		}
 		srcVA += uint64(k)
 		dstVA += uint64(k)
-		n -= k
 	}
-	return true
 }
 
 // UserRange reports whether n bytes from va on are user addresses, mapped or not.

@@ -113,6 +113,7 @@ func TestRejectCopy(t *testing.T) {
 		{"good", va + 3, 3 * page, true, true},
 		{"last byte", abi.UserEnd - 1, 1, true, true},
 		{"nothing, nowhere", 12345, 0, true, true},
+		{"nothing, in a hole", hole, 0, true, true},
 		{"hole", hole, 1, false, false},
 		{"into a hole", hole - 1, 2, false, false},
 		{"read-only", roPage, page, true, false},

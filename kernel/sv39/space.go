@@ -29,6 +29,11 @@ type Space struct {
 	Root mem.PA       // root table, for satp; 0 once destroyed
 	Acct *mem.Account // pays for tables and owned frames
 
+	// The table of level 0 in which a leaf was found last, and of which 2 MiB it is. A
+	// table stays where it is until [Space.Destroy].
+	near      mem.PA
+	nearRange uint64
+
 	// Resolve, if not nil, is asked by the copy methods for a page that is not
 	// present: it maps the page of va, if the process has a right to one, and
 	// reports whether it did. It must not allocate and must not remove mappings
@@ -139,6 +144,9 @@ func (s *Space) Lookup(va uint64) PTE {
 
 // leaf is Lookup for a user address.
 func (s *Space) leaf(va uint64) PTE {
+	if va/megaPage == s.nearRange {
+		return PTE(mem.Words(s.near)[index0(va)])
+	}
 	e := mem.Words(s.Root)[index2(va)]
 	if e == 0 {
 		return 0
@@ -150,7 +158,8 @@ func (s *Space) leaf(va uint64) PTE {
 	if e&leafBits != 0 {
 		return PTE(e + index0(va)<<ppnShift)
 	}
-	return PTE(mem.Words(PTE(e).Addr())[index0(va)])
+	s.near, s.nearRange = PTE(e).Addr(), va/megaPage
+	return PTE(mem.Words(s.near)[index0(va)])
 }
 
 // leafCut is what a range panics with that has only a part of a leaf of 2 MiB: the
@@ -306,7 +315,7 @@ func (s *Space) Destroy(pool *mem.Pool) {
 		}
 	}
 	pool.Give(s.Acct, s.Root)
-	s.Root = 0
+	s.Root, s.near, s.nearRange = 0, 0, 0
 }
 
 // destroyTables gives back the table of level 1 at pa and all below it.
