@@ -303,26 +303,36 @@ func (c *Call) exchange(ctx context.Context, length int, send, recv *Buffer) (in
 		c.got = Any{}
 	}
 	moved := c.move
-	r := &c.regs
-	r.A[0] = uint64(c.c.to.h)
-	r.A[1] = uint64(length) | moved.flags
-	r.A[2] = c.key
-	r.A[3] = uint64(c.deadline)
-	r.A[4] = uint64(c.move.h)
-	r.S10 = 0
-	c.deadline = 0
 	c.move = Movable{}
+	c.prepare(uint64(length)|moved.flags, moved.h)
 	if ctx.Done() == nil {
-		c.c.to.p.ipc(c.key, abi.SysCall, r, send, recv)
+		c.c.to.p.ipc(c.key, abi.SysCall, &c.regs, send, recv)
 	} else if err := c.cancellable(ctx, send, recv); err != nil {
 		moved.Close()
 		return 0, err
 	}
-	if r.A[0] != abi.EventReply || r.A[2] != 0 {
+	length, err := c.result()
+	if err != nil {
 		moved.Close() // a stale handle, unless the message came back
-		if r.A[0] != abi.EventReply {
-			return 0, unexpected(r.A[0])
-		}
+	}
+	return length, err
+}
+
+// prepare sets the registers for a message with this a1 and capability.
+func (c *Call) prepare(meta uint64, moved abi.Handle) {
+	r := &c.regs
+	r.A[0], r.A[1], r.A[2], r.A[3] = uint64(c.c.to.h), meta, c.key, uint64(c.deadline)
+	r.A[4], r.S10 = uint64(moved), 0
+	c.deadline = 0
+}
+
+// result returns the length of the reply in the registers, and keeps its capability.
+func (c *Call) result() (int, error) {
+	r := &c.regs
+	if r.A[0] != abi.EventReply {
+		return 0, unexpected(r.A[0])
+	}
+	if r.A[2] != 0 {
 		return 0, FromErrno(abi.Errno(r.A[2]))
 	}
 	if r.A[6] != 0 {

@@ -52,12 +52,12 @@ func (Process) wait(key uint64, r *Regs)    { nexusWait(key, r) }
 func (Process) cancelWait(key uint64)       { nexusCancelWait(key) }
 func (Process) syscall(num uint64, r *Regs) { nexusSyscall(num, r) }
 
+// ipc is for buffers that belong to a [Call] or a worker, which outlives it: it keeps
+// none alive.
 func (Process) ipc(key, num uint64, r *Regs, send, recv *Buffer) {
 	r.A[5] = uint64(uintptr(unsafe.Pointer(send)))
 	r.A[6] = uint64(uintptr(unsafe.Pointer(recv)))
 	nexusIPC(key, num, r)
-	runtime.KeepAlive(send)
-	runtime.KeepAlive(recv)
 }
 
 func (Process) replyNoWait(r *Regs, send *Buffer) {

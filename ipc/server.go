@@ -114,18 +114,19 @@ func newWorker(s *Server, key uint64) *worker {
 	return w
 }
 
-// next issues wait, or reply and wait, with the registers of the reply, and
-// returns when a request is there.
-func (w *worker) next(num uint64, send *Buffer) {
-	q := &w.request
-	out := q.out
+// arm sets the registers of wait, or reply and wait, beside those of the reply, and
+// returns them. The request comes in them too: then [worker.swap] follows.
+func (w *worker) arm() *Regs {
+	out := w.request.out
 	out.A[1] &^= abi.FlagNoWait
 	out.A[2] = uint64(w.s.ep.h)
 	out.A[3] = 0
 	out.S10 = w.key
-	w.s.ep.p.ipc(w.key, num, out, send, w.recv)
-	q.in, q.out = out, q.in
+	return out
 }
+
+// swap makes the registers of the reply those of the request that came in them.
+func (w *worker) swap() { q := &w.request; q.in, q.out = q.out, q.in }
 
 // alone serves with one worker: reply and wait in one call.
 func (w *worker) alone() error {
@@ -139,7 +140,8 @@ func (w *worker) alone() error {
 			}
 			return ErrServerStopped
 		}
-		w.next(num, send)
+		s.ep.p.ipc(w.key, num, w.arm(), send, w.recv)
+		w.swap()
 		num, send = abi.SysWait, nil
 		switch a0 := q.in.A[0]; {
 		case a0 == abi.EventRequest:
@@ -167,7 +169,8 @@ func (w *worker) among() error {
 			s.lead.Unlock()
 			return ErrServerStopped
 		}
-		w.next(abi.SysWait, nil)
+		s.ep.p.ipc(w.key, abi.SysWait, w.arm(), nil, w.recv)
+		w.swap()
 		a0 := q.in.A[0]
 		if int64(a0) < 0 {
 			s.stopped.Store(true)

@@ -33,10 +33,10 @@ const (
 
 // slot is one source of events that a goroutine waits for.
 type slot struct {
-	gen       uint32 // in the upper half of the key; never 0
+	key       uint64 // index, and above it the generation; while the slot is free, none that selects it
+	gen       uint32
 	index     uint32
-	next      uint32 // next free slot + 1
-	live      bool
+	next      uint32    // next free slot + 1
 	ready     bool      // ev holds an event that nobody has taken
 	gp        guintptr  // parked for an event
 	cancelGp  guintptr  // parked for a cancellation
@@ -92,6 +92,7 @@ func newSlot() (key uint64) {
 			s.gen = 1
 			s.index = ipc.n + uint32(i)
 			s.next = s.index + 2
+			s.key = ^uint64(s.index)
 		}
 		chunk[slotChunk-1].next = 0
 		setChunk(ipc.n/slotChunk, chunk)
@@ -100,10 +101,10 @@ func newSlot() (key uint64) {
 	}
 	s := slotAt(ipc.free - 1)
 	ipc.free = s.next
-	s.live = true
+	s.key = uint64(s.gen)<<32 | uint64(s.index)
 	s.ready = false
 	s.right = 0
-	return uint64(s.gen)<<32 | uint64(s.index)
+	return s.key
 }
 
 // setChunk stores without a write barrier: chunks are not in the heap.
@@ -116,14 +117,11 @@ func slotAt(i uint32) *slot { return &ipc.chunks[i/slotChunk%(maxSlots/slotChunk
 
 // slotOf returns the slot of a key, or nil if the key is stale or was never one.
 func slotOf(key uint64) *slot {
-	i := uint32(key)
-	if i >= ipc.n {
+	chunk := ipc.chunks[key/slotChunk%(maxSlots/slotChunk)]
+	if chunk == nil || chunk[key%slotChunk].key != key {
 		return nil
 	}
-	if s := slotAt(i); s.live && s.gen == uint32(key>>32) {
-		return s
-	}
-	return nil
+	return &chunk[key%slotChunk]
 }
 
 // nexus_slotFree frees a slot. Events for it that are still to come are dropped
@@ -141,7 +139,7 @@ func nexus_slotFree(key uint64) {
 	}
 	mp := acquirem()
 	lockSlots()
-	s.live = false
+	s.key = ^uint64(s.index)
 	s.gen++
 	if s.gen == 0 {
 		s.gen = 1
@@ -172,15 +170,23 @@ func nexus_ipc(key, num uint64, r *goos.Regs) {
 		ipcParallel(s, key, num, r)
 		return
 	}
-	until, alone := aloneUntil(getg().m.p.ptr())
-	if alone {
-		if num == goos.SysCall {
-			r.S10 = uint64(until)
-		} else {
-			r.A[3] = uint64(until)
-		}
-	} else {
+	pp := getg().m.p.ptr()
+	until := int64(0)
+	// The cheap question first: is there anything that aloneUntil has to look at? With one
+	// M there is no need for atomic loads of the queue, nor for a look at sched.gcwaiting:
+	// the world is not stopping while this goroutine runs.
+	look := uint64(pp.runqhead) ^ uint64(pp.runqtail) | uint64(pp.runnext) | uint64(sched.runq.size) |
+		uint64(pp.timers.minWhenHeap.Load()) | uint64(pp.timers.minWhenModified.Load()) |
+		uint64(gcBlackenEnabled) | uint64(fingStatus.Load()&fingWake) | gcCleanups.workUnits.Load() | uint64(errLine.n)
+	if look != 0 || traceEnabled() {
+		until = aloneUntil(pp)
+	}
+	if until == crowded {
 		r.A[1] |= goos.FlagNoWait
+	} else if num == goos.SysCall {
+		r.S10 = uint64(until)
+	} else {
+		r.A[3] = uint64(until)
 	}
 	if num == goos.SysWait && s.ready {
 		// Collected while this goroutine was preempted, perhaps by the last call above.
@@ -194,14 +200,17 @@ func nexus_ipc(key, num uint64, r *goos.Regs) {
 		return
 	}
 	if num != goos.SysCall {
-		rearm(s)
+		s.right = 0 // forget a cancellation of the request before
+		if s.cancelGp != 0 {
+			goready(unpark(&s.cancelGp), 1)
+		}
 	}
 	if event != goos.EventNone {
 		if r.A[1] == key && event <= goos.EventNotify {
 			if event == goos.EventRequest {
 				s.right = r.A[4]
 			}
-			if !alone {
+			if until == crowded {
 				Gosched() // a goroutine that only calls must not starve the others
 			}
 			return
@@ -227,31 +236,24 @@ func nexus_wait(key uint64, r *goos.Regs) {
 	nexus_ipc(key, goos.SysWait, r)
 }
 
-// rearm forgets a cancellation of the request before.
-func rearm(s *slot) {
-	s.right = 0
-	if s.cancelGp != 0 {
-		goready(unpark(&s.cancelGp), 1)
-	}
-}
+// crowded is what aloneUntil returns if something else in the process can run.
+const crowded = -1
 
-// aloneUntil reports whether nothing else in the process can run now, and when the
-// next timer is due (0: none).
-func aloneUntil(pp *p) (until int64, alone bool) {
-	// With one M there is no need for atomic loads of the queue, nor for a look at
-	// sched.gcwaiting: the world is not stopping while this goroutine runs.
+// aloneUntil returns when the next timer of the process is due, 0 if there is none, or
+// crowded if it is due or something else in the process can run now.
+func aloneUntil(pp *p) int64 {
 	if pp.runqhead != pp.runqtail || pp.runnext != 0 || sched.runq.size != 0 || gcBlackenEnabled != 0 ||
 		fingStatus.Load()&(fingWait|fingWake) == fingWait|fingWake || gcCleanups.needsWake() || traceEnabled() {
-		return 0, false
+		return crowded
 	}
-	until = pp.timers.wakeTime()
+	until := pp.timers.wakeTime()
 	if until != 0 && until <= nanotime1() {
-		return 0, false
+		return crowded
 	}
 	if errLine.n != 0 {
 		flushErr()
 	}
-	return until, true
+	return until
 }
 
 // waitSlot parks until s has an event, and takes it.
