@@ -9,6 +9,7 @@ package main
 
 import (
 	"os"
+	_ "time/tzdata" // for time.LoadLocation in every service: there is no file to read it from
 
 	"nexus.internal/svc"
 	"nexus.internal/svc/bench"

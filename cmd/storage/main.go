@@ -7,6 +7,8 @@
 package main
 
 import (
+	_ "time/tzdata" // for time.LoadLocation in every service, as in cmd/services
+
 	"nexus.internal/svc"
 	benchdisk "nexus.internal/svc/bench/disk"
 	"nexus.internal/svc/blkd"

@@ -219,10 +219,11 @@ func TestDependencies(t *testing.T) {
 			t.Errorf("%s: %v\n%s", program, err, errs.String())
 			continue
 		}
-		n := 0
+		n, zones := 0, false
 		for line := range strings.Lines(string(out)) {
 			pkg, module, _ := strings.Cut(strings.TrimSpace(line), " ")
 			n++
+			zones = zones || pkg == "time/tzdata"
 			switch {
 			case module == "" && slices.Contains(Banned, pkg):
 				t.Errorf("%s links %s", program, pkg)
@@ -234,6 +235,9 @@ func TestDependencies(t *testing.T) {
 		}
 		if n < 20 {
 			t.Errorf("%s links only %d packages", program, n)
+		}
+		if want := program != "cmd/kernel"; zones != want { // of services any may ask for one
+			t.Errorf("%s links time zones: %v, want %v", program, zones, want)
 		}
 	}
 }
