@@ -11,13 +11,14 @@ import (
 )
 
 // Start runs the service that argument 0 names and ends the process with its status: it
-// is the main function of a binary. Services that may be the root process are named.
-func (t Table) Start(roots ...string) {
+// is the main function of a binary. find returns the service of a name, or nil; services
+// that may be the root process are named.
+func Start(find func(name string) Main, roots ...string) {
 	name := "?"
 	if len(os.Args) > 0 {
 		name = os.Args[0]
 	}
-	m := t[name]
+	m := find(name)
 	if m == nil {
 		println("no service", name, "in this binary")
 		os.Exit(2)

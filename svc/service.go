@@ -1,7 +1,6 @@
 // Package svc is what every service is made with: an environment ([Env]) with
 // console, log and the control endpoint to init, connections to other services
-// that survive their death ([Remote]), and the table from which a binary picks which
-// service it is ([Table]).
+// that survive their death ([Remote]), and the start of a binary with several services.
 //
 // A service is a function:
 //
@@ -31,7 +30,8 @@ import (
 // an [Exit].
 type Main func(ctx context.Context, env *Env) error
 
-// Table says which services a binary can be, by the name in argument 0.
+// Table is services by name, for a system that is put together at run time. A binary has
+// a switch, which costs its start nothing; see [Start].
 type Table map[string]Main
 
 // Exit is an error that ends a process with a status of its own.

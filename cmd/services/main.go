@@ -25,16 +25,29 @@ import (
 	"nexus.internal/svc/timed"
 )
 
-var table = svc.Table{
-	"init":            initd.Main,
-	"policyd":         policyd.Main,
-	"logd":            logd.Main,
-	"execd":           execd.Main,
-	"timed":           timed.Main,
-	"kselftest":       kselftest.Main,
-	"selftest-client": selftest.Main,
-	"mortal":          mortal.Main,
-	"hostile":         hostile.Main,
+// find returns the service of that name. It is no map, which every process would fill.
+func find(name string) svc.Main {
+	switch name {
+	case "init":
+		return initd.Main
+	case "policyd":
+		return policyd.Main
+	case "logd":
+		return logd.Main
+	case "execd":
+		return execd.Main
+	case "timed":
+		return timed.Main
+	case "kselftest":
+		return kselftest.Main
+	case "selftest-client":
+		return selftest.Main
+	case "mortal":
+		return mortal.Main
+	case "hostile":
+		return hostile.Main
+	}
+	return nil
 }
 
 func main() {
@@ -49,5 +62,5 @@ func main() {
 			return
 		}
 	}
-	table.Start("init", "kselftest")
+	svc.Start(find, "init", "kselftest")
 }

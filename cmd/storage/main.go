@@ -18,14 +18,25 @@ import (
 	"nexus.internal/svc/statefsd"
 )
 
-var table = svc.Table{
-	"rngd":       rngd.Main,
-	"blkd":       blkd.Main,
-	"keystored":  keystored.Main,
-	"bench-disk": benchdisk.Main,
-	"cut-load":   cutload.Main,
-	"statefsd":   statefsd.Main,
-	"cut-state":  cutload.State,
+// find returns the service of that name. It is no map, which every process would fill.
+func find(name string) svc.Main {
+	switch name {
+	case "rngd":
+		return rngd.Main
+	case "blkd":
+		return blkd.Main
+	case "keystored":
+		return keystored.Main
+	case "bench-disk":
+		return benchdisk.Main
+	case "cut-load":
+		return cutload.Main
+	case "statefsd":
+		return statefsd.Main
+	case "cut-state":
+		return cutload.State
+	}
+	return nil
 }
 
-func main() { table.Start() }
+func main() { svc.Start(find) }
