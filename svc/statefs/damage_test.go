@@ -452,3 +452,37 @@ func TestRejectLimits(t *testing.T) {
 		t.Error("opened without a salt")
 	}
 }
+
+// No two openings use a nonce twice: what the same device, opened twice, writes first has
+// the same sequence and place, and yet another salt, other tags and other ciphertext.
+func TestNonces(t *testing.T) {
+	d := filled(t, 3)
+	var commits [][]byte
+	for range 2 {
+		copied := disksim.Of(sector, bytes.Clone(d.Image()))
+		s := open(t, copied)
+		var x statefs.Txn
+		x.PutSealed("sealed", make([]byte, 64))
+		if _, err := s.Commit(&x); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, sector)
+		if err := copied.Read(b, ringAt+3*sector); err != nil {
+			t.Fatal(err)
+		}
+		commits = append(commits, b)
+	}
+	a, b := commits[0], commits[1]
+	ha, err := format.DecodeHeader(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hb, err := format.DecodeHeader(b)
+	if err != nil || ha.Sequence != 4 || hb.Sequence != 4 {
+		t.Fatalf("sequences %d and %d, %v", ha.Sequence, hb.Sequence, err)
+	}
+	end := int(ha.Meta)
+	if ha.Salt == hb.Salt || bytes.Equal(a[8:24], b[8:24]) || bytes.Equal(a[end-64:end], b[end-64:end]) {
+		t.Error("two openings have written the same")
+	}
+}
