@@ -486,3 +486,29 @@ func TestNonces(t *testing.T) {
 		t.Error("two openings have written the same")
 	}
 }
+
+// The same in a store that was not closed: no superblock says how far the log must go,
+// but what stands behind the commit does.
+func TestRejectCorruptMiddle(t *testing.T) {
+	for at := range 9 {
+		s, d := fresh(t, 1<<20)
+		for i := range 10 {
+			if err := s.Put(fmt.Sprint(i), bytes.Repeat([]byte{byte(i)}, 600*(i%3))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		image := d.Image()
+		position := ringAt
+		for range at {
+			h, err := format.DecodeHeader(image[position:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			position += int(h.Sectors) * sector
+		}
+		d.Corrupt(int64(position + 110))
+		if _, err := statefs.Open(d, options(5)); !errors.Is(err, statefs.ErrCorrupt) {
+			t.Errorf("commit %d: %v", at, err)
+		}
+	}
+}
