@@ -86,6 +86,12 @@ func TestLinearizable(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			d.CutAfter(400 + rng.IntN(600))
+			d.Fault(func(o disksim.Op) error {
+				if o.Kind == disksim.Flush { // as long as a device takes: others come meanwhile
+					time.Sleep(50 * time.Microsecond)
+				}
+				return nil
+			})
 			var all sync.WaitGroup
 			for c := range clients {
 				rng := rand.New(rand.NewPCG(rng.Uint64(), 4))
