@@ -52,20 +52,20 @@ func TestCampaign(t *testing.T) {
 	}
 }
 
-// TestEveryCut runs one workload once for each sector that it writes, and cuts there,
-// with several outcomes each.
+// TestEveryCut runs one workload once for each change of the disk that it makes, and cuts
+// there, with several outcomes each.
 func TestEveryCut(t *testing.T) {
 	const outcomes = 3
 	for seed := *campaignSeed + 1000; ; seed++ {
 		c := begin(t, seed)
 		c.disk.CutAfter(-1)
 		c.work(300)
-		sectors := c.disk.Counts().Sectors
-		if sectors < 600 {
+		changes := c.disk.Counts().Sectors + c.disk.Counts().Flushes
+		if changes < 900 {
 			continue // nothing was moved
 		}
-		step := max(1, sectors*outcomes/max(300, *campaignRuns))
-		for n := 0; n < sectors; n += step {
+		step := max(1, changes*outcomes/max(300, *campaignRuns))
+		for n := 0; n < changes; n += step {
 			for outcome := range uint64(outcomes) {
 				c := begin(t, seed)
 				c.disk.CutAfter(n)
@@ -114,6 +114,12 @@ func (c *campaign) work(n int) {
 			continue
 		}
 		x, after := c.transaction()
+		if c.rng.IntN(100) == 0 {
+			if c.fail(x, after); c.disk.Off() {
+				return
+			}
+			continue
+		}
 		_, err := c.store.Commit(x)
 		switch {
 		case err == nil:
@@ -128,6 +134,37 @@ func (c *campaign) work(n int) {
 			c.t.Fatalf("commit: %v", err)
 		}
 	}
+}
+
+// fail has the disk fail within a commit, and opens the store again: what was under way is
+// there or not, and stays so.
+func (c *campaign) fail(x *statefs.Txn, after map[string][]byte) {
+	kind := []disksim.Kind{disksim.Write, disksim.Flush}[c.rng.IntN(2)]
+	c.disk.Fault(func(o disksim.Op) error {
+		if o.Kind == kind {
+			return disksim.ErrFault
+		}
+		return nil
+	})
+	_, err := c.store.Commit(x)
+	c.disk.Fault(nil)
+	if errors.Is(err, disksim.ErrFault) {
+		c.after = after
+	}
+	if c.disk.Off() {
+		return
+	}
+	if c.rng.IntN(3) == 0 {
+		c.disk.CutAfter(c.rng.IntN(3))
+	}
+	if c.open(0); c.store == nil {
+		return
+	}
+	got := c.all()
+	if !same(got, c.model) && !(c.after != nil && same(got, c.after)) {
+		c.t.Fatalf("after a fault the store has %s, acknowledged is %s, and under way was %s", show(got), show(c.model), show(c.after))
+	}
+	c.model, c.after = got, nil
 }
 
 // transaction returns a random transaction, and what there is after it.

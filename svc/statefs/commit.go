@@ -109,6 +109,8 @@ func (s *Store) take() (taken []*pending, changes []change, total size) {
 			c := change{value: o.value, entry: format.Entry{Kind: o.kind, Flags: o.flags, Key: o.key, Length: uint32(len(o.value))}}
 			if old, had := s.before(o.key, changes); had {
 				c.live, c.keys = -int64(old), -1
+			} else if o.kind == format.Deleted {
+				continue // nothing has to be written for that
 			}
 			if o.kind == format.Value {
 				c.live += int64(s.g.footprint(len(o.key), len(o.value), o.flags))

@@ -388,6 +388,49 @@ func TestRejectBadSector(t *testing.T) {
 	}
 }
 
+// While nothing can be moved, what frees may use a part of what is kept free, and never
+// so much that moving is not possible when the device reads again.
+func TestStuck(t *testing.T) {
+	s, d := fresh(t, 256<<10)
+	if err := s.Put("big", bytes.Repeat([]byte("unmistakable"), 200)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 {
+		if err := s.Put(fmt.Sprint("small/", i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bad := int64(bytes.Index(d.Image(), []byte("unmistakable")))
+	d.Fault(func(o disksim.Op) error {
+		if o.Kind == disksim.Read && o.Offset <= bad && bad < o.Offset+int64(o.Length) && o.Length < 64<<10 {
+			return disksim.ErrFault
+		}
+		return nil
+	})
+	s = open(t, d)
+	for err := error(nil); err == nil; {
+		err = s.Put("turn", make([]byte, 300))
+	}
+	freed, err := 0, error(nil)
+	for ; freed < 300 && err == nil; freed++ {
+		err = s.Delete(fmt.Sprint("small/", freed))
+	}
+	if freed < 10 || freed == 300 || !errors.Is(err, statefs.ErrDevice) {
+		t.Errorf("%d deleted: %v", freed, err)
+	}
+	for range 1000 { // of what is not there
+		if err := s.Delete("none"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.Fault(nil)
+	for range 1000 {
+		if err := s.Put("turn", make([]byte, 300)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestRejectLimits(t *testing.T) {
 	s, d := fresh(t, 1<<20)
 	long := string(bytes.Repeat([]byte{'k'}, statefs.MaxKey+1))

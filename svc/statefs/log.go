@@ -6,14 +6,9 @@ import "nexus.internal/svc/statefs/format"
 // lock is held, and released while the device works.
 func (s *Store) append(changes []change, z size) error {
 	total := z.total(&s.g)
-	if s.seq == format.MaxSequence || s.room(s.tail) < total {
+	// What has been moved is durable; its space is free when a superblock says so.
+	if s.seq == format.MaxSequence || s.room(s.super.Tail) < total {
 		return ErrFull
-	}
-	if s.room(s.super.Tail) < total {
-		// What has been moved is durable; the space is free when the superblock is.
-		if err := s.writeSuper(); err != nil {
-			return err
-		}
 	}
 	h := format.Header{
 		Sectors: uint32(total / uint64(s.g.sector)), Sequence: s.seq + 1, Generation: s.super.Generation,

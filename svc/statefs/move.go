@@ -20,7 +20,9 @@ func (s *Store) room(from uint64) uint64 {
 func (s *Store) makeRoom(n uint64, changes []change) error {
 	need := n + s.g.reserve
 	if !slices.ContainsFunc(changes, func(c change) bool { return c.entry.Kind != format.Deleted }) {
-		need = n // what only frees may use what is kept free
+		// What only frees may use some of what is kept free, for when moving fails. The rest
+		// is what moving takes: a segment, with a commit that begins in it.
+		need = n + s.g.commit + 2*s.g.segment
 	}
 	for round := uint64(0); round <= 2*s.g.segments; round++ {
 		s.forget()

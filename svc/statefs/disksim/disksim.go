@@ -26,8 +26,8 @@ type Disk struct {
 	cache   []write // since the last flush, in order
 	newest  map[int64]int
 
-	// cutAfter is how many more sectors are written before the power goes; negative:
-	// it stays on. fault is asked before each operation.
+	// cutAfter is how many more changes are made before the power goes; negative: it
+	// stays on. fault is asked before each operation.
 	cutAfter int
 	off      bool
 	fault    func(Op) error
@@ -77,7 +77,8 @@ func (d *Disk) SectorSize() int { return d.sector }
 // Size implements statefs.Block.
 func (d *Disk) Size() int64 { return int64(len(d.durable)) }
 
-// CutAfter has the power go when n more sectors have been written to the cache.
+// CutAfter has the power go when n more changes have been made: sectors written to the
+// cache, and flushes.
 func (d *Disk) CutAfter(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,11 +146,9 @@ func (d *Disk) Write(p []byte, offset int64) error {
 		return err
 	}
 	for len(p) > 0 {
-		if d.cutAfter == 0 {
-			d.off = true
-			return ErrCut
+		if err := d.change(); err != nil {
+			return err
 		}
-		d.cutAfter--
 		d.counts.Sectors++
 		d.newest[offset] = len(d.cache)
 		d.cache = append(d.cache, write{offset, slices.Clone(p[:d.sector])})
@@ -166,11 +165,24 @@ func (d *Disk) Flush() error {
 	if err := d.begin(Op{Kind: Flush}); err != nil {
 		return err
 	}
+	if err := d.change(); err != nil {
+		return err
+	}
 	for _, w := range d.cache {
 		copy(d.durable[w.at:], w.data)
 	}
 	d.cache = d.cache[:0]
 	clear(d.newest)
+	return nil
+}
+
+// change counts a change, unless the power goes before it.
+func (d *Disk) change() error {
+	if d.cutAfter == 0 {
+		d.off = true
+		return ErrCut
+	}
+	d.cutAfter--
 	return nil
 }
 
