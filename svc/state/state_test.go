@@ -68,3 +68,13 @@ func FuzzTxn(f *testing.F) {
 		}
 	})
 }
+
+// What clients store and compare stays what it is.
+func TestStatusesStay(t *testing.T) {
+	for i, s := range []ipc.Status{StatusFull, StatusQuota, StatusConflict, StatusInvalidKey, StatusTooLong, StatusLarge, StatusMissed,
+		StatusCorrupt, StatusIntegrity, StatusDevice, StatusNoStore} {
+		if s != ipc.Status(64+i) {
+			t.Errorf("status %d is %d", 64+i, s)
+		}
+	}
+}

@@ -28,19 +28,29 @@ func Main(ctx context.Context, env *svc.Env) error {
 	remote := env.Dial("blkd", blk.Protocol)
 	keys := keystore.Client{To: env.Dial("keystored", keystore.Protocol)}
 	return Serve(ctx, env, func(ctx context.Context) (*statefs.Store, error) {
-		c, err := remote.Client(ctx)
-		if err != nil {
-			return nil, err
-		}
-		d, err := blk.Open(ctx, c, partition)
+		d, err := openPartition(ctx, remote)
 		if errors.Is(err, ipc.ErrClosed) {
-			remote.Lost(c)
+			d, err = openPartition(ctx, remote) // of a blkd that was started again
 		}
 		if err != nil {
 			return nil, err
 		}
 		return open(ctx, blk.Block{Disk: d}, keys)
 	})
+}
+
+// openPartition opens the partition through a connection, which is made again the next time
+// if blkd is gone.
+func openPartition(ctx context.Context, remote *svc.Remote) (*blk.Disk, error) {
+	c, err := remote.Client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d, err := blk.Open(ctx, c, partition)
+	if errors.Is(err, ipc.ErrClosed) {
+		remote.Lost(c)
+	}
+	return d, err
 }
 
 // keyring is where the key of the store comes from, and where the number of its
