@@ -568,3 +568,30 @@ func TestRejectNoDisk(t *testing.T) {
 		})
 	}
 }
+
+// FuzzRequest: what is let through is inside of the partition and of its buffer.
+func FuzzRequest(f *testing.F) {
+	for _, t := range []blk.Transfer{{Sector: 99, Count: 1}, {Count: 100, Offset: 512}, {Sector: 1<<64 - 1, Count: 2}} {
+		f.Add(uint16(blk.OpRead), t.Append(nil))
+		f.Add(uint16(blk.OpDiscard), t.Append(nil))
+	}
+	f.Fuzz(func(t *testing.T, op uint16, payload []byte) {
+		const at = 1 << 32
+		op = blk.OpRead + op%4
+		v := &volume{partition: partition{"x", 40, 100}, buffer: memory{address: at}}
+		d := &disk{maxSectors: 64, maxDiscard: 80, readOnly: len(payload)%2 == 1}
+		var r request
+		if prepare(v, d, op, payload, &r) != ipc.StatusOK || op == blk.OpFlush {
+			return
+		}
+		if r.count == 0 || r.sector < 40 || r.sector > 139 || uint64(r.count) > 140-r.sector {
+			t.Fatalf("operation %d reaches %d sectors at %d", op, r.count, r.sector)
+		}
+		if op == blk.OpDiscard {
+			return
+		}
+		if n := uint64(r.count) * sectorSize; r.count > 64 || r.address < at || r.address > at+blk.BufferSize || n > at+blk.BufferSize-r.address {
+			t.Fatalf("operation %d reaches %d bytes of the buffer at %#x", op, n, r.address)
+		}
+	})
+}

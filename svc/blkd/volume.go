@@ -188,7 +188,7 @@ func (s *server) request(q *ipc.Request) {
 // begin gives a request to the device. StatusOK: it was answered, or will be.
 func (s *server) begin(h *session, q *ipc.Request) ipc.Status {
 	r := request{done: s.done, owner: h, number: h.numbered + 1}
-	if status := s.prepare(h, q, &r); status != ipc.StatusOK {
+	if status := prepare(h.volume, s.disk, q.Op, q.Payload(), &r); status != ipc.StatusOK {
 		return status
 	}
 	if h.pending == blk.MaxInFlight {
@@ -209,9 +209,8 @@ func (s *server) begin(h *session, q *ipc.Request) ipc.Status {
 }
 
 // prepare checks a request and finds out what it is for the device.
-func (s *server) prepare(h *session, q *ipc.Request, r *request) ipc.Status {
-	v, d := h.volume, s.disk
-	switch q.Op {
+func prepare(v *volume, d *disk, op uint16, payload []byte, r *request) ipc.Status {
+	switch op {
 	case blk.OpRead:
 		r.kind = typeRead
 	case blk.OpWrite:
@@ -220,23 +219,23 @@ func (s *server) prepare(h *session, q *ipc.Request, r *request) ipc.Status {
 		r.kind = typeDiscard
 	case blk.OpFlush:
 		r.kind = typeFlush
-		if len(q.Payload()) != 0 {
+		if len(payload) != 0 {
 			return ipc.StatusMalformed
 		}
 		return ipc.StatusOK
 	}
 	var t blk.Transfer
-	if !t.Decode(q.Payload()) {
+	if !t.Decode(payload) {
 		return ipc.StatusMalformed
 	}
-	if q.Op != blk.OpRead && d.readOnly {
+	if op != blk.OpRead && d.readOnly {
 		return blk.StatusReadOnly
 	}
 	if t.Count == 0 || t.Sector >= v.count || uint64(t.Count) > v.count-t.Sector {
 		return blk.StatusRange
 	}
 	r.sector, r.count = v.first+t.Sector, t.Count
-	if q.Op == blk.OpDiscard {
+	if op == blk.OpDiscard {
 		switch {
 		case t.Offset != 0:
 			return ipc.StatusInvalidArgs
