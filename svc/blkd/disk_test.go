@@ -20,7 +20,6 @@ type bench struct {
 	m    *model
 	data []byte
 	at   uint64
-	said map[*int]ipc.Status
 }
 
 const base = 0x8_4000_0000
