@@ -27,8 +27,9 @@ import (
 // client is what the tests have.
 type client struct {
 	timer.Client
-	env *svc.Env
-	to  *svc.Remote
+	env    *svc.Env
+	to     *svc.Remote
+	booted chan *svctest.System // once
 }
 
 // open opens a session.
@@ -55,7 +56,7 @@ func system(t *testing.T, works ...work) {
 	}}
 	rules := map[string][]string{"init": {"ipc.core", "policy.delegate"}, "policyd": {"ipc.core"}, "logd": {"ipc.core", "policy.delegate"}, "timed": {"ipc.core"}}
 	table := svc.Table{"policyd": policyd.Main, "logd": logd.Main, "timed": timed.Main}
-	results := make(chan error)
+	results, booted := make(chan error), make(chan *svctest.System, len(works))
 	for i, w := range works {
 		name := fmt.Sprintf("client%d", i)
 		m.Services = append(m.Services, service(name, manifest.Call{Name: "timed"}, manifest.Call{Name: "logd"}))
@@ -65,11 +66,14 @@ func system(t *testing.T, works ...work) {
 				return err
 			}
 			to := env.Dial("timed", timer.Protocol)
-			results <- w(ctx, &client{timer.Client{To: to}, env, to})
+			results <- w(ctx, &client{timer.Client{To: to}, env, to, booted})
 			return nil
 		}
 	}
-	svctest.Boot(t, m, rules, table)
+	sys := svctest.Boot(t, m, rules, table)
+	for range works {
+		booted <- sys
+	}
 	for range works {
 		select {
 		case err := <-results:
@@ -431,5 +435,17 @@ func TestClocks(t *testing.T) {
 			last = mono
 		}
 		return nil
+	})
+}
+
+// On a board without a clock nobody is told a wall-clock time that is none.
+func TestRejectWallWithoutClock(t *testing.T) {
+	system(t, func(ctx context.Context, c *client) error {
+		(<-c.booted).Kernel.TakeClock()
+		if wall, _, err := c.Wall(ctx); err != ipc.StatusUnavailable {
+			return fmt.Errorf("%v, %v", wall, err)
+		}
+		_, err := c.Monotonic(ctx)
+		return err
 	})
 }
