@@ -33,6 +33,7 @@ type Machine struct {
 	Disk    string   // file of its disk, which it may change; a new one for each run if empty
 	NBD     string   // Unix socket of a server that is its disk (package nbd), instead of a file
 	NoDisk  bool     // it has none
+	NoClock bool     // its device tree does not tell of the board's clock
 	Kill    bool     // it ends as without power, when we end it; else QEMU closes its files
 	Args    []string // further arguments
 }
@@ -107,6 +108,28 @@ func (m *Machine) command() (string, []string, error) {
 	}, blk, m.Args), nil
 }
 
+// hideClock writes the device tree of the machine to a file, with a clock in it that
+// nobody knows. QEMU's machine always has one.
+func (m *Machine) hideClock(ctx context.Context, file string) error {
+	name, args, err := m.command()
+	if err != nil {
+		return err
+	}
+	args[slices.Index(args, "virt")] = "virt,dumpdtb=" + file
+	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	tree, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	hidden := bytes.ReplaceAll(tree, []byte("google,goldfish-rtc"), []byte("google,unknown-dev."))
+	if bytes.Equal(hidden, tree) {
+		return errors.New("there is none to hide")
+	}
+	return os.WriteFile(file, hidden, 0o600)
+}
+
 // Run boots the machine in a temporary folder of its own and gives line each line
 // of the console, without its end, until QEMU ends, the time is over, ctx is done
 // or line returns a limit: the longest time that the run may still take, where
@@ -130,6 +153,13 @@ func (m *Machine) Run(ctx context.Context, timeout time.Duration, line func(text
 		if err := NewDisk(own.Disk); err != nil {
 			return End{}, err
 		}
+	}
+	if m.NoClock {
+		tree := filepath.Join(dir, "tree")
+		if err := own.hideClock(ctx, tree); err != nil {
+			return End{}, fmt.Errorf("device tree without a clock: %w", err)
+		}
+		own.Args = append(slices.Clone(m.Args), "-dtb", tree)
 	}
 	name, args, err := own.command()
 	if err != nil {

@@ -98,8 +98,11 @@ func OptionsFromEnv(getenv func(string) string, gates []string) (Options, error)
 	return o, nil
 }
 
-// gateNoDisk is the gate of what a machine without a disk says.
-const gateNoDisk = "NO_DISK"
+// Gates of what a machine says that lacks something.
+const (
+	gateNoDisk  = "NO_DISK"
+	gateNoClock = "NO_CLOCK"
+)
 
 // Whole reports whether the options ask for the whole ladder.
 func (o *Options) Whole() bool { return o.Phase == "" && o.When == WhenProven }
@@ -111,7 +114,7 @@ func Prove(ctx context.Context, out io.Writer, l *Ladder, m Machine, o Options) 
 	if err != nil {
 		return nil, err
 	}
-	m.SMP, m.NoDisk = o.SMP, o.Gates[gateNoDisk]
+	m.SMP, m.NoDisk, m.NoClock = o.SMP, o.Gates[gateNoDisk], o.Gates[gateNoClock]
 	whole := o.Whole()
 	start, phase := time.Now(), ""
 	wasFatal, wasProven := false, false
