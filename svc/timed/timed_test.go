@@ -346,6 +346,36 @@ func TestOwnerDeath(t *testing.T) {
 	system(t, works...)
 }
 
+// Who waits for no answer asks for nothing.
+func TestRejectOneWay(t *testing.T) {
+	system(t, func(ctx context.Context, c *client) error {
+		s, err := c.open(ctx)
+		if err != nil {
+			return err
+		}
+		id, _, err := s.Register(ctx, abi.Normal, c.env.Process.Now()+20e6)
+		if err != nil {
+			return err
+		}
+		ic, err := c.to.Client(ctx)
+		if err != nil {
+			return err
+		}
+		for op, payload := range map[uint16][]byte{timer.OpCancel: wire.AppendU32(nil, id), timer.OpClose: nil, timer.OpNext: nil} {
+			if err := ic.Notice(op, payload); err != nil {
+				return err
+			}
+		}
+		if _, err := c.Monotonic(ctx); err != nil { // it has come to those
+			return err
+		}
+		if _, ids, err := s.Next(ctx); err != nil || !slices.Equal(ids, []uint32{id}) {
+			return fmt.Errorf("fired %d, %v; want %d", ids, err, id)
+		}
+		return nil
+	})
+}
+
 func TestRejectWithoutSession(t *testing.T) {
 	system(t, func(ctx context.Context, c *client) error {
 		for op, payload := range map[uint16][]byte{
