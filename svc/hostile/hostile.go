@@ -52,6 +52,7 @@ var anywhere = [...]named{
 	{"entropy", entropy},
 	{"disk", disk},
 	{"keys", keys},
+	{"state", keep},
 	{"timers", timers},
 	{"flood", flood},
 	{"flood-pair", floodCalls},

@@ -81,6 +81,7 @@ func strikes() []strike {
 		{name: "entropy", ended: held},
 		{name: "disk", ended: held},
 		{name: "keys", ended: held},
+		{name: "state", ended: held},
 		{name: "timers", during: timersUnderAttack, kill: true, ended: status(abi.ExitKilled)},
 		{name: "device-misuse", ended: held},
 		{name: "device-storm", during: underAttack, kill: true, ended: status(abi.ExitKilled)},
