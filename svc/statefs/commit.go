@@ -68,10 +68,10 @@ func (s *Store) lead() {
 			err = s.append(changes, size)
 		}
 		if err != nil {
+			// Also those that were refused: what they were held against may be the changes
+			// that are not there now.
 			for _, p := range taken {
-				if p.err == nil {
-					p.version, p.err = 0, err
-				}
+				p.version, p.err = 0, err
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"testing"
 
 	"nexus.internal/svc/statefs"
@@ -334,6 +335,50 @@ func TestRejectCorruptMiddle(t *testing.T) {
 		d.Corrupt(int64(position + 110))
 		if _, err := statefs.Open(d, options(5)); !errors.Is(err, statefs.ErrCorrupt) {
 			t.Errorf("commit %d: %v", at, err)
+		}
+	}
+}
+
+// What a transaction was refused for may have been lost with the commit that it would have
+// shared: then it was not refused.
+func TestRefusedByLostCommit(t *testing.T) {
+	s, d := fresh(t, 1<<20)
+	gate, first := make(chan struct{}), make(chan struct{})
+	flushes := 0
+	d.Fault(func(o disksim.Op) error {
+		if o.Kind != disksim.Flush {
+			return nil
+		}
+		if flushes++; flushes > 1 {
+			return disksim.ErrFault
+		}
+		close(first)
+		<-gate
+		return nil
+	})
+	results := make(chan error, 3)
+	commit := func(waiting int, put string, expect ...string) {
+		var x statefs.Txn
+		for _, key := range expect {
+			x.Expect(key, 0)
+		}
+		x.Put(put, nil)
+		go func() {
+			_, err := s.Commit(&x)
+			results <- err
+		}()
+		for s.Waiting() < waiting {
+			runtime.Gosched()
+		}
+	}
+	commit(0, "first")
+	<-first
+	commit(1, "a", "a")
+	commit(2, "b", "a") // refused, if a is put
+	close(gate)
+	for i := range 3 {
+		if err := <-results; i == 0 && err != nil || i > 0 && !errors.Is(err, statefs.ErrDevice) {
+			t.Errorf("result %d: %v", i, err)
 		}
 	}
 }
