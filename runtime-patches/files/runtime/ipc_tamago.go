@@ -174,8 +174,9 @@ func nexus_ipc(key, num uint64, r *goos.Regs) {
 	until := int64(0)
 	// The cheap question first: is there anything that aloneUntil has to look at? With one
 	// M there is no need for atomic loads of the queue, nor for a look at sched.gcwaiting:
-	// the world is not stopping while this goroutine runs.
-	look := uint64(pp.runqhead) ^ uint64(pp.runqtail) | uint64(pp.runnext) | uint64(sched.runq.size) |
+	// the world is not stopping while this goroutine runs. Without sysmon, runnext is not
+	// in use.
+	look := uint64(pp.runqhead) ^ uint64(pp.runqtail) | uint64(sched.runq.size) |
 		uint64(pp.timers.minWhenHeap.Load()) | uint64(pp.timers.minWhenModified.Load()) |
 		uint64(gcBlackenEnabled) | uint64(fingStatus.Load()&fingWake) | gcCleanups.workUnits.Load() | uint64(errLine.n)
 	if look != 0 || traceEnabled() {
@@ -242,7 +243,7 @@ const crowded = -1
 // aloneUntil returns when the next timer of the process is due, 0 if there is none, or
 // crowded if it is due or something else in the process can run now.
 func aloneUntil(pp *p) int64 {
-	if pp.runqhead != pp.runqtail || pp.runnext != 0 || sched.runq.size != 0 || gcBlackenEnabled != 0 ||
+	if pp.runqhead != pp.runqtail || sched.runq.size != 0 || gcBlackenEnabled != 0 ||
 		fingStatus.Load()&(fingWait|fingWake) == fingWait|fingWake || gcCleanups.needsWake() || traceEnabled() {
 		return crowded
 	}

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -37,6 +38,9 @@ func cancelled(key uint64) bool
 //go:linkname cancelWait runtime.nexus_cancelWait
 func cancelWait(key uint64) bool
 
+//go:linkname nanotime runtime.nanotime
+func nanotime() int64
+
 //go:linkname syscall runtime.nexus_syscall
 func syscall(num uint64, r *goos.Regs)
 
@@ -46,6 +50,8 @@ const (
 	sysNotify             = 8
 	sysEndpointCreate     = 9
 	sysNotificationCreate = 10
+	sysTimerCreate        = 11
+	sysTimerSet           = 12
 	sysCapClose           = 14
 
 	errClosed   = 12
@@ -214,6 +220,60 @@ func TestNotification(t *testing.T) {
 	}()
 	if wait(key, &r); r.A[0] != goos.EventNotify || r.A[2] != 8 {
 		t.Errorf("event %x", r.A)
+	}
+}
+
+// TestMain takes away the time limit of package testing, which is a timer: with one, a
+// wait looks for others that can run, whether or not it sees that there are any. Who
+// starts the machine has a limit of its own.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.timeout", "0"); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
+
+// TestWaitBesideOthers: a goroutine that waits for what another one of the process is
+// to do lets that run, wherever the scheduler has it.
+func TestWaitBesideOthers(t *testing.T) {
+	key := slotNew()
+	defer slotFree(key)
+	n := do(t, sysNotificationCreate, key)
+	defer do(t, sysCapClose, n)
+	signal := func() { do(t, sysNotify, n, 1) }
+	// A timer of the kernel ends a wait in vain; one of the process would prevent it.
+	late := do(t, sysTimerCreate, n, 2)
+	defer do(t, sysCapClose, late)
+	for _, c := range []struct {
+		where string
+		start func()
+	}{
+		{"asleep", func() {
+			go func() {
+				time.Sleep(5 * time.Millisecond)
+				signal()
+			}()
+			runtime.Gosched()
+		}},
+		{"in the queue of a processor", func() { go signal() }},
+		{"in the queue of all", func() {
+			here := make(chan bool)
+			go func() {
+				here <- true
+				runtime.Gosched() // behind this one, which became ready before
+				signal()
+			}()
+			<-here
+		}},
+	} {
+		runtime.Gosched() // nobody is left of what was before
+		do(t, sysTimerSet, late, uint64(nanotime()+int64(5*time.Second)))
+		c.start()
+		var r goos.Regs
+		if wait(key, &r); r.A[0] != goos.EventNotify || r.A[1] != key || r.A[2] != 1 {
+			t.Errorf("%s: event %x", c.where, r.A)
+		}
 	}
 }
 
