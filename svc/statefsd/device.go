@@ -27,15 +27,19 @@ const (
 func Main(ctx context.Context, env *svc.Env) error {
 	remote := env.Dial("blkd", blk.Protocol)
 	keys := keystore.Client{To: env.Dial("keystored", keystore.Protocol)}
-	return Serve(ctx, env, func(ctx context.Context) (*statefs.Store, error) {
+	once := func(ctx context.Context) (*statefs.Store, error) {
 		d, err := openPartition(ctx, remote)
-		if errors.Is(err, ipc.ErrClosed) {
-			d, err = openPartition(ctx, remote) // of a blkd that was started again
-		}
 		if err != nil {
 			return nil, err
 		}
 		return open(ctx, blk.Block{Disk: d}, keys)
+	}
+	return Serve(ctx, env, func(ctx context.Context) (*statefs.Store, error) {
+		s, err := once(ctx)
+		if errors.Is(err, ipc.ErrClosed) {
+			s, err = once(ctx) // with a blkd or keystored that was started again
+		}
+		return s, err
 	})
 }
 
