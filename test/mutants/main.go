@@ -1,7 +1,7 @@
 // Mutants plants faults in copies of the source, one at a time, and sees whether
 // the tests catch each:
 //
-//	mutants [-j 2] [-run regexp]
+//	mutants [-j 2] [-run regexp] [-host]
 //
 // A mutant is a file patches/NAME.patch: a sentence that says what it breaks, a
 // line that says which check must see it, and a patch:
@@ -41,6 +41,7 @@ func main() {
 func run(ctx context.Context) int {
 	workers := flag.Int("j", 2, "mutants at a time")
 	pattern := flag.String("run", "", "only mutants whose name matches")
+	host := flag.Bool("host", false, "only mutants that a test on this machine must see")
 	dir := flag.String("dir", "test/mutants/patches", "folder of the mutants")
 	flag.Parse()
 	match, err := regexp.Compile(*pattern)
@@ -53,7 +54,7 @@ func run(ctx context.Context) int {
 	}
 	var mutants []*mutant
 	for _, m := range all {
-		if match.MatchString(m.name) {
+		if match.MatchString(m.name) && (!*host || m.check.onHost()) {
 			mutants = append(mutants, m)
 		}
 	}

@@ -35,6 +35,9 @@ type check struct {
 	says      string
 }
 
+// onHost reports whether it is a test on this machine.
+func (c check) onHost() bool { return c.pkg != "" && c.harts == 0 }
+
 // makeTargets are those that mutants may name.
 var makeTargets = []string{"test-entropy", "powercut"}
 
