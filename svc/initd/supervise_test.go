@@ -53,7 +53,7 @@ func boot(t *testing.T, name string, change func(*manifest.Manifest, map[string]
 	select {
 	case env := <-p.env:
 		return sys, p, env
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the probe does not start")
 		return nil, nil, nil
 	}
@@ -63,7 +63,7 @@ func wait(t *testing.T, p *ipctest.Process) int {
 	t.Helper()
 	select {
 	case <-p.Done():
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("%s does not end", p.Name())
 	}
 	return p.Status()
