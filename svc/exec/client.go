@@ -2,57 +2,29 @@ package exec
 
 import (
 	"context"
-	"errors"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/session"
 	"nexus.internal/svc/wire"
 )
 
 // Session is a connection to execd with the children that were started over it. Its
 // methods may be used by several goroutines.
-type Session struct {
-	c      *ipc.Client
-	tether ipc.Endpoint[ipc.Serve] // nobody receives from it; that it closes is what counts
-}
+type Session struct{ conn *session.Session }
 
 // Open opens the session of a process, which has one at a time. [ipc.StatusDenied]:
 // policyd does not let it have programs started.
 func Open(ctx context.Context, p ipc.Process, c *ipc.Client) (*Session, error) {
-	ep, err := p.NewEndpoint(1, ipc.HeaderSize)
+	s, err := session.Open(ctx, p, c, OpOpen)
 	if err != nil {
 		return nil, err
 	}
-	give, err := ipc.DeriveSendGrant(ep, 0)
-	if err != nil {
-		ep.Close()
-		return nil, err
-	}
-	if _, err := moving(ctx, c, OpOpen, nil, ipc.MoveSend(give)); err != nil {
-		ep.Close()
-		return nil, err
-	}
-	return &Session{c, ep}, nil
+	return &Session{s}, nil
 }
 
 // Close ends the session and its children. Afterwards the process can open another one.
-func (s *Session) Close(ctx context.Context) error {
-	_, err := s.c.Call(ctx, OpClose, nil, nil)
-	return errors.Join(err, s.tether.Close())
-}
-
-// moving makes a call that moves a capability, and returns its payload in memory of
-// its own.
-func moving(ctx context.Context, c *ipc.Client, op uint16, payload []byte, m ipc.Movable) ([]byte, error) {
-	call, err := c.Get()
-	if err != nil {
-		return nil, err
-	}
-	defer c.Put(call)
-	call.Move(m)
-	resp, err := call.DoSmall(ctx, op, payload)
-	return append([]byte(nil), resp...), err
-}
+func (s *Session) Close(ctx context.Context) error { return s.conn.Close(ctx, OpClose) }
 
 // Program is what a child is made from, beside its [Request]: memory that holds it and
 // that nobody can write any more. It goes to execd.
@@ -68,7 +40,7 @@ func (s *Session) Spawn(ctx context.Context, r *Request, program Program) (id, p
 	if r.File == "" {
 		m = ipc.MoveVMO(program)
 	}
-	resp, err := moving(ctx, s.c, OpSpawn, r.Append(nil), m)
+	resp, err := s.conn.Move(ctx, OpSpawn, r.Append(nil), m)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -84,7 +56,7 @@ func (s *Session) Spawn(ctx context.Context, r *Request, program Program) (id, p
 // will find it: see abi.BootHandle. The capability must have the right Grant; it goes
 // to execd. [CapTableFull]: a child starts with [MaxCaps] at most.
 func (s *Session) Give(ctx context.Context, id uint32, m ipc.Movable, rights abi.Rights) (index int, err error) {
-	resp, err := moving(ctx, s.c, OpGive, wire.AppendU32(wire.AppendU32(nil, id), uint32(rights)), m.WithGrant())
+	resp, err := s.conn.Move(ctx, OpGive, wire.AppendU32(wire.AppendU32(nil, id), uint32(rights)), m.WithGrant())
 	if err == nil && len(resp) != 1 {
 		err = ipc.ErrProtocol
 	}
@@ -97,7 +69,7 @@ func (s *Session) Give(ctx context.Context, id uint32, m ipc.Movable, rights abi
 // Start starts a child that was held.
 func (s *Session) Start(ctx context.Context, id uint32) (pid uint32, err error) {
 	var resp [4]byte
-	n, err := s.c.Call(ctx, OpStart, wire.AppendU32(nil, id), resp[:])
+	n, err := s.conn.Client.Call(ctx, OpStart, wire.AppendU32(nil, id), resp[:])
 	d := wire.Read(resp[:n])
 	pid = d.U32()
 	if err == nil && !d.Done() {
@@ -119,7 +91,7 @@ func (s *Session) Ended(ctx context.Context, id uint32) (End, error) {
 
 func (s *Session) wait(ctx context.Context, id uint32, flags byte) (End, error) {
 	var resp [40]byte
-	n, err := s.c.Call(ctx, OpWait, append(wire.AppendU32(nil, id), flags), resp[:])
+	n, err := s.conn.Client.Call(ctx, OpWait, append(wire.AppendU32(nil, id), flags), resp[:])
 	var e End
 	if err == nil && !e.Decode(resp[:n]) {
 		err = ipc.ErrProtocol
@@ -133,7 +105,7 @@ func (s *Session) wait(ctx context.Context, id uint32, flags byte) (End, error) 
 // [ipc.StatusNotFound]: there is no such child that runs.
 func (s *Session) QoS(ctx context.Context, id uint32, q abi.QoS) (was abi.QoS, err error) {
 	var resp [8]byte
-	n, err := s.c.Call(ctx, OpQoS, wire.AppendU64(wire.AppendU32(nil, id), uint64(q)), resp[:])
+	n, err := s.conn.Client.Call(ctx, OpQoS, wire.AppendU64(wire.AppendU32(nil, id), uint64(q)), resp[:])
 	d := wire.Read(resp[:n])
 	was = abi.QoS(d.U64())
 	if err == nil && !d.Done() {
@@ -144,6 +116,6 @@ func (s *Session) QoS(ctx context.Context, id uint32, q abi.QoS) (was abi.QoS, e
 
 // Kill ends a child; its end can be waited for. One that was held is forgotten.
 func (s *Session) Kill(ctx context.Context, id uint32) error {
-	_, err := s.c.Call(ctx, OpKill, wire.AppendU32(nil, id), nil)
+	_, err := s.conn.Client.Call(ctx, OpKill, wire.AppendU32(nil, id), nil)
 	return err
 }

@@ -23,19 +23,11 @@ const (
 
 var execProofs = []proof{
 	{"ipc routing execd", func(ctx context.Context, t *tester) error {
+		if err := routed(ctx, t.execd); err != nil {
+			return err
+		}
 		c, err := t.execd.Client(ctx)
 		if err != nil {
-			return err
-		}
-		info, err := c.Endpoint().Info()
-		if err != nil {
-			return err
-		}
-		if info.Badge == 0 || info.Rights != abi.RightSend {
-			return fmt.Errorf("the capability to execd is %+v", info)
-		}
-		_, err = c.Call(ctx, 0x50, nil, nil)
-		if err := want("status of an unknown operation", err, error(ipc.StatusUnsupported)); err != nil {
 			return err
 		}
 		t.session, err = exec.Open(ctx, t.env.Process, c)

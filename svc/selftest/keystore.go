@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"nexus.internal/ipc"
-	"nexus.internal/ipc/abi"
 	"nexus.internal/svc/blk"
 	"nexus.internal/svc/keystore"
 	"nexus.internal/svc/manifest"
@@ -22,7 +21,7 @@ const keystoredName = "keystored"
 // device's key, then that of a second boot, and what needs another service.
 var (
 	keyProofs = []proof{
-		{"ipc routing keystored", routingKeystored},
+		{"ipc routing keystored", func(ctx context.Context, t *tester) error { return routed(ctx, t.keystored) }},
 		{"keystored v1", keystoredSecrets},
 	}
 	deviceKeyProofs = []proof{
@@ -44,22 +43,6 @@ const forbidden = "never-to-be-printed"
 const lasting = "lasting"
 
 func (t *tester) keys() keystore.Client { return keystore.Client{To: t.keystored} }
-
-func routingKeystored(ctx context.Context, t *tester) error {
-	c, err := t.keystored.Client(ctx)
-	if err != nil {
-		return err
-	}
-	info, err := c.Endpoint().Info()
-	if err != nil {
-		return err
-	}
-	if info.Badge == 0 || info.Rights != abi.RightSend {
-		return fmt.Errorf("the capability to keystored is %+v", info)
-	}
-	_, err = c.Call(ctx, 0x50, nil, nil)
-	return want("status of an unknown operation", err, error(ipc.StatusUnsupported))
-}
 
 // secretOf returns a secret of n bytes that no other call returns.
 func secretOf(name string, n int) []byte {

@@ -3,7 +3,6 @@ package selftest
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -21,22 +20,7 @@ const (
 )
 
 var policyProofs = []proof{
-	{"ipc routing policyd", func(ctx context.Context, t *tester) error {
-		c, err := t.policyd.Client(ctx)
-		if err != nil {
-			return err
-		}
-		info, err := c.Endpoint().Info()
-		if err != nil {
-			return err
-		}
-		if info.Badge == 0 {
-			return errors.New("the capability to policyd has no badge")
-		}
-		// It answers, with the protocol.
-		_, err = c.Call(ctx, 0x50, nil, nil)
-		return want("status of an unknown operation", err, error(ipc.StatusUnsupported))
-	}},
+	{"ipc routing policyd", func(ctx context.Context, t *tester) error { return routed(ctx, t.policyd) }},
 	{"policy allow", func(ctx context.Context, t *tester) error {
 		st, err := t.journal.Stats(ctx)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"nexus.internal/ipc"
+	"nexus.internal/ipc/abi"
 	"nexus.internal/svc"
 	"nexus.internal/svc/blk"
 	"nexus.internal/svc/control"
@@ -169,6 +170,24 @@ func want[T comparable](what string, got, want T) error {
 		return fmt.Errorf("%s is %v, want %v", what, got, want)
 	}
 	return nil
+}
+
+// routed proves that init gave this service a capability to another one that has a badge
+// and lets it send and nothing else, and that the other answers on it by its protocol.
+func routed(ctx context.Context, to *svc.Remote) error {
+	c, err := to.Client(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := c.Endpoint().Info()
+	if err != nil {
+		return err
+	}
+	if info.Badge == 0 || info.Rights != abi.RightSend {
+		return fmt.Errorf("the capability is %+v", info)
+	}
+	_, err = c.Call(ctx, 0x50, nil, nil)
+	return want("status of an unknown operation", err, error(ipc.StatusUnsupported))
 }
 
 // logger returns a logger into the journal and a function that waits until what it

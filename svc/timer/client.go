@@ -2,11 +2,11 @@ package timer
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"nexus.internal/ipc"
 	"nexus.internal/ipc/abi"
+	"nexus.internal/svc/session"
 	"nexus.internal/svc/wire"
 )
 
@@ -61,41 +61,20 @@ func times(ctx context.Context, f call, op uint16, req []byte, n int) (ts [2]int
 
 // Session is a connection to timed with the timers that were registered over it. Its
 // methods may be used by several goroutines.
-type Session struct {
-	c      *ipc.Client
-	tether ipc.Endpoint[ipc.Serve] // nobody receives from it; that it closes is what counts
-}
+type Session struct{ conn *session.Session }
 
 // Open opens the session of a process, which has one at a time. [ipc.StatusOverLimit]:
 // there are [MaxSessions]. [ipc.StatusInvalidArgs]: the process has one.
 func Open(ctx context.Context, p ipc.Process, c *ipc.Client) (*Session, error) {
-	ep, err := p.NewEndpoint(1, ipc.HeaderSize)
+	s, err := session.Open(ctx, p, c, OpOpen)
 	if err != nil {
 		return nil, err
 	}
-	give, err := ipc.DeriveSendGrant(ep, 0)
-	if err != nil {
-		ep.Close()
-		return nil, err
-	}
-	call, err := c.Get()
-	if err == nil {
-		call.Move(ipc.MoveSend(give))
-		_, err = call.DoSmall(ctx, OpOpen, nil)
-		c.Put(call)
-	}
-	if err != nil {
-		ep.Close()
-		return nil, err
-	}
-	return &Session{c, ep}, nil
+	return &Session{s}, nil
 }
 
 // Close ends the session and its timers. Afterwards the process can open another one.
-func (s *Session) Close(ctx context.Context) error {
-	_, err := s.c.Call(ctx, OpClose, nil, nil)
-	return errors.Join(err, s.tether.Close())
-}
+func (s *Session) Close(ctx context.Context) error { return s.conn.Close(ctx, OpClose) }
 
 // Register registers a timer and returns its id and when it is due. One whose deadline
 // has passed is due at once, or at the end of the window that the deadline is in. Next,
@@ -105,7 +84,7 @@ func (s *Session) Close(ctx context.Context) error {
 func (s *Session) Register(ctx context.Context, class abi.Class, deadline int64) (id uint32, due int64, err error) {
 	r := Request{Class: class, Deadline: uint64(deadline)}
 	var resp [12]byte
-	n, err := s.c.Call(ctx, OpRegister, r.Append(nil, OpRegister), resp[:])
+	n, err := s.conn.Client.Call(ctx, OpRegister, r.Append(nil, OpRegister), resp[:])
 	if err != nil {
 		return 0, 0, err
 	}
@@ -120,7 +99,7 @@ func (s *Session) Register(ctx context.Context, class abi.Class, deadline int64)
 // Cancel makes sure that Next does not tell of a timer. [ipc.StatusNotFound]: the session
 // has no such timer, or Next has told of it.
 func (s *Session) Cancel(ctx context.Context, id uint32) error {
-	_, err := s.c.Call(ctx, OpCancel, (&Request{ID: id}).Append(nil, OpCancel), nil)
+	_, err := s.conn.Client.Call(ctx, OpCancel, (&Request{ID: id}).Append(nil, OpCancel), nil)
 	return err
 }
 
@@ -130,7 +109,7 @@ func (s *Session) Cancel(ctx context.Context, id uint32) error {
 // the session has ended.
 func (s *Session) Next(ctx context.Context) (woke int64, ids []uint32, err error) {
 	var resp [8 + 4*MaxFired]byte
-	n, err := s.c.Call(ctx, OpNext, nil, resp[:])
+	n, err := s.conn.Client.Call(ctx, OpNext, nil, resp[:])
 	if err != nil {
 		return 0, nil, err
 	}
