@@ -127,7 +127,7 @@ dep-gate: toolchain ## check what the code of each layer imports
 
 diag-os: toolchain ## vet for the target
 	@GOOSPKG=github.com/usbarmory/tamago $(TARGET) $(NEXUS_GO) vet ./board/... ./kernel/... ./cmd/kernel
-	@$(PROCESS) vet ./ipc/... ./svc/... ./cmd/services ./cmd/storage
+	@$(PROCESS) vet ./ipc/... ./svc/... ./cmd/services ./cmd/storage ./cmd/child/...
 
 bench: programs ## count instructions and compare with the baseline (UPDATE=1 makes a new one)
 	$(SETUP) qemu

@@ -22,7 +22,7 @@ func main() {
 	rand.Read(b[:])
 	fmt.Printf("child: random %s %x\n", os.Args[0], b)
 	if os.Args[0] == child.RandomService {
-		svc.Table{child.RandomService: parent}.Start()
+		svc.Start(func(string) svc.Main { return parent })
 	}
 }
 
