@@ -102,12 +102,14 @@ func (t *tester) calling() (string, error) {
 
 // notifying lets pairs of processes wake each other by turns.
 func (t *tester) notifying() (string, error) {
-	return t.pairs(3, func(int) abi.QoS { return abi.DefaultQoS })
+	return t.pairs(turns(), 3, func(int) abi.QoS { return abi.DefaultQoS })
 }
 
 // apart lets two processes wake each other that have a hart each, which nobody else gives
 // work to: the root process keeps to another from here on. Where others are, a hart that
-// misses a wake-up looks around again soon, or has its thread taken from it.
+// misses a wake-up looks around again soon, or has its thread taken from it. Each turn
+// wakes a hart that sleeps, which takes twenty times as long as a turn of the others, so
+// that there are fewer.
 func (t *tester) apart() (string, error) {
 	const others = 2
 	if t.harts <= others {
@@ -117,11 +119,12 @@ func (t *tester) apart() (string, error) {
 	if _, errno := try(abi.SysProcessQoS, 0, uint64(alone(0))); errno != abi.OK {
 		return "", fmt.Errorf("keeping to a hart: %w", errno)
 	}
-	return t.pairs(1, func(i int) abi.QoS { return alone(1 + i) })
+	return t.pairs(turns()/20+10_000, 1, func(i int) abi.QoS { return alone(1 + i) })
 }
 
-// pairs lets n pairs of processes wake each other by turns, process i with the QoS qos(i).
-func (t *tester) pairs(pairs int, qos func(i int) abi.QoS) (string, error) {
+// pairs lets pairs of processes wake each other n times together, process i with the QoS
+// qos(i).
+func (t *tester) pairs(n uint64, pairs int, qos func(i int) abi.QoS) (string, error) {
 	first := make([]*request, pairs)
 	answer := func(q *request) {
 		p := (q.badge - 1) / 2
@@ -133,7 +136,6 @@ func (t *tester) pairs(pairs int, qos func(i int) abi.QoS) (string, error) {
 		t.give(first[p], q.moved)
 		t.give(q, other)
 	}
-	n := turns()
 	for i := range 2 * pairs {
 		each := strconv.FormatUint(n/uint64(2*pairs), 10)
 		err := t.start(i, &child{frames: turnFrames, qos: qos(i), args: []string{"soak", "notify", strconv.Itoa(i), strconv.Itoa(i ^ 1), strconv.Itoa(i & 1), each}})
