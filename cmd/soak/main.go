@@ -46,7 +46,7 @@ func main() {
 	flag.IntVar(&o.harts, "harts", 4, "harts of the machine")
 	flag.Uint64Var(&o.calls, "calls", 4_000_000, "random system calls of a run")
 	flag.Uint64Var(&o.turns, "turns", 1_200_000, "turns of a run: calls, notifications, and futexes, each")
-	flag.DurationVar(&o.timeout, "timeout", 15*time.Minute, "longest run")
+	flag.DurationVar(&o.timeout, "timeout", 25*time.Minute, "longest run")
 	seed := flag.Uint64("seed", 1, "seed of the first run; the next has the next")
 	runs := flag.Int("runs", 3, "number of runs")
 	flag.Parse()
