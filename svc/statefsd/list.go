@@ -17,30 +17,24 @@ func (s *server) list(r *request) {
 	d := wire.Read(r.payload)
 	prefix, after, limit := string(d.String8()), string(d.String8()), int(d.U16())
 	namespace, _, whole, ok := state.CutPrefix(prefix)
+	status := ipc.StatusOK
 	switch {
 	case !d.Done():
-		r.reply(ipc.StatusMalformed, nil)
-		return
+		status = ipc.StatusMalformed
 	case !ok:
-		r.reply(state.StatusInvalidKey, nil)
-		return
+		status = state.StatusInvalidKey
 	case limit == 0 || limit > state.MaxList:
-		r.reply(ipc.StatusOverLimit, nil)
-		return
+		status = ipc.StatusOverLimit
+	case whole:
+		status = s.allowed(r, namespace, false)
 	}
-	if whole {
-		if status := s.allowed(r, namespace, false); status != ipc.StatusOK {
-			r.reply(status, nil)
-			return
-		}
-	}
-	store, err := s.store.get(s.ctx)
-	if err != nil {
-		r.reply(state.StatusNoStore, nil)
+	store := s.reach(r, status)
+	if store == nil {
 		return
 	}
 	p := page{b: make([]byte, 1, 1024), left: limit}
 	after, _ = strings.CutPrefix(after, state.Root)
+	var err error
 	if whole {
 		err = p.add(store, prefix[len(state.Root):], after)
 	} else {
@@ -109,21 +103,17 @@ func (p *page) add(store *statefs.Store, prefix, after string) error {
 func (s *server) usage(r *request) {
 	d := wire.Read(r.payload)
 	namespace := string(d.String8())
-	if !d.Done() {
-		r.reply(ipc.StatusMalformed, nil)
-		return
+	status := ipc.StatusOK
+	switch {
+	case !d.Done():
+		status = ipc.StatusMalformed
+	case !state.ValidNamespace(namespace):
+		status = state.StatusInvalidKey
+	default:
+		status = s.allowed(r, namespace, false)
 	}
-	if !state.ValidNamespace(namespace) {
-		r.reply(state.StatusInvalidKey, nil)
-		return
-	}
-	if status := s.allowed(r, namespace, false); status != ipc.StatusOK {
-		r.reply(status, nil)
-		return
-	}
-	store, err := s.store.get(s.ctx)
-	if err != nil {
-		r.reply(state.StatusNoStore, nil)
+	store := s.reach(r, status)
+	if store == nil {
 		return
 	}
 	bytes, keys := store.Quota()
@@ -138,24 +128,20 @@ func (s *server) usage(r *request) {
 
 // check answers with what a check of the whole store found.
 func (s *server) check(r *request) {
-	if len(r.payload) != 0 {
-		r.reply(ipc.StatusMalformed, nil)
+	status := ipc.StatusMalformed
+	if len(r.payload) == 0 {
+		status = s.access.check(s.ctx, r.service, state.CheckCapability, "store")
+	}
+	store := s.reach(r, status)
+	if store == nil {
 		return
 	}
-	if status := s.access.check(s.ctx, r.service, state.CheckCapability, "store"); status != ipc.StatusOK {
-		r.reply(status, nil)
-		return
-	}
-	store, err := s.store.get(s.ctx)
-	if err != nil {
-		r.reply(state.StatusNoStore, nil)
-		return
-	}
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx := s.ctx
 	if r.deadline != 0 {
-		ctx, cancel = context.WithTimeout(s.ctx, time.Duration(r.deadline-s.env.Process.Now()))
+		c, cancel := context.WithTimeout(ctx, time.Duration(r.deadline-s.env.Process.Now()))
+		defer cancel()
+		ctx = c
 	}
-	defer cancel()
 	found, err := store.Check(ctx)
 	if err != nil {
 		if errors.Is(err, ctx.Err()) {

@@ -112,6 +112,21 @@ func (s *server) key(r *request, b []byte, write bool) (key, namespace string, s
 	return key[len(state.Root):], namespace, s.allowed(r, namespace, write)
 }
 
+// reach returns the store for a request that may be made, as its status says. Otherwise,
+// or if there is no store, it answers and returns nil.
+func (s *server) reach(r *request, status ipc.Status) *statefs.Store {
+	if status != ipc.StatusOK {
+		r.reply(status, nil)
+		return nil
+	}
+	store, err := s.store.get(s.ctx)
+	if err != nil {
+		r.reply(state.StatusNoStore, nil)
+		return nil
+	}
+	return store
+}
+
 // failed answers with what went wrong in the store.
 func (s *server) failed(r *request, store *statefs.Store, err error) {
 	if gone(err) || store.Info().Stopped != nil {

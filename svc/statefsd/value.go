@@ -66,9 +66,8 @@ func (s *server) body(r *request, d *wire.Reader) (b []byte, done func(), status
 
 // make makes a transaction and answers.
 func (s *server) make(r *request, t *statefs.Txn) {
-	store, err := s.store.get(s.ctx)
-	if err != nil {
-		r.reply(state.StatusNoStore, nil)
+	store := s.reach(r, ipc.StatusOK)
+	if store == nil {
 		return
 	}
 	version, err := store.Commit(t)
@@ -139,13 +138,8 @@ func (s *server) get(r *request) {
 	if !d.Done() {
 		status = ipc.StatusMalformed
 	}
-	if status != ipc.StatusOK {
-		r.reply(status, nil)
-		return
-	}
-	store, err := s.store.get(s.ctx)
-	if err != nil {
-		r.reply(state.StatusNoStore, nil)
+	store := s.reach(r, status)
+	if store == nil {
 		return
 	}
 	if r.op == state.OpFetch {

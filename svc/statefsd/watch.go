@@ -64,13 +64,8 @@ func (s *server) startWatch(r *request) {
 	default:
 		status = s.allowed(r, namespace, false)
 	}
-	if status != ipc.StatusOK {
-		r.reply(status, nil)
-		return
-	}
-	store, err := s.store.get(s.ctx)
-	if err != nil {
-		r.reply(state.StatusNoStore, nil)
+	store := s.reach(r, status)
+	if store == nil {
 		return
 	}
 	if !s.watch.enter(r.service) {
