@@ -103,9 +103,7 @@ func TestInFlight(t *testing.T) {
 			m.mu.Unlock()
 			time.Sleep(time.Millisecond)
 		}
-		m.mu.Lock()
-		m.holds = false
-		m.mu.Unlock()
+		m.hold(false)
 		m.release(nil)
 		all.Wait()
 		return nil
@@ -270,9 +268,7 @@ func TestDeadline(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		m.mu.Lock()
-		m.holds = true
-		m.mu.Unlock()
+		m.hold(true)
 		short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
 		var all sync.WaitGroup
@@ -290,9 +286,7 @@ func TestDeadline(t *testing.T) {
 		if _, err := d.Memory(soon, sectorSize); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("memory that the device writes to is given out: %v", err)
 		}
-		m.mu.Lock()
-		m.holds = false
-		m.mu.Unlock()
+		m.hold(false)
 		m.release(nil)
 		got, want := make([]byte, sectorSize), fill(sectorSize, 3)
 		if err := errors.Join(d.WriteAt(ctx, want, 0), d.ReadAt(ctx, got, 0)); err != nil || !bytes.Equal(got, want) {
@@ -315,9 +309,7 @@ func TestTakeover(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		m.mu.Lock()
-		m.holds = true
-		m.mu.Unlock()
+		m.hold(true)
 		go d.WriteAt(ctx, fill(sectorSize, 77), 0)
 		for n := 0; n == 0; {
 			m.mu.Lock()
@@ -336,9 +328,7 @@ func TestTakeover(t *testing.T) {
 		if _, err := open(soon, env, "state"); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 			t.Errorf("given on while the device writes from it: %v", err)
 		}
-		m.mu.Lock()
-		m.holds = false
-		m.mu.Unlock()
+		m.hold(false)
 		m.release(nil)
 		d, err := open(ctx, env, "state")
 		if err != nil {

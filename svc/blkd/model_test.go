@@ -107,6 +107,13 @@ func (m *model) take() {
 	m.most = max(m.most, len(m.held))
 }
 
+// hold makes the device keep requests until release, or no longer.
+func (m *model) hold(on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.holds = on
+}
+
 // release carries out what the device holds, in an order of the test's choice.
 func (m *model) release(order func([]uint16)) {
 	m.mu.Lock()
